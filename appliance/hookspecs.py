@@ -1,0 +1,149 @@
+"""Every way to extend the box, on one page.
+
+A plugin is a Python package that a distribution registers in the entry-point group `kurabako.plugins` and
+that implements any of these hooks with `hookimpl`. Hooks hand out typed values; they keep nothing and start
+nothing until asked. Each implementation is called on its own, guarded and with a time budget: one that raises or
+hangs is named in the status and set aside while the box goes on. docs/plugins.md has a section per hook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pluggy
+import typer
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from appliance.contract.profile import ServiceProfile
+from appliance.sources.interface import FoundSource, OnSourceEvent, Source, Watch
+from appliance.status.model import Severity
+from appliance.status.outputs import NotificationChannel, StatusOutput
+from appliance.storage.interface import StorageKind
+from appliance.text import Text
+
+PROJECT = "kurabako"
+ENTRY_POINT_GROUP = "kurabako.plugins"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True)
+class SettingsSection:
+    """A table of the settings file that belongs to a plugin: `[name]`, validated by `model`."""
+
+    name: str
+    model: type[BaseModel]
+
+
+@dataclass(frozen=True)
+class PluginContext:
+    """What a plugin is given of the box: its own settings (by section name) and places it may write to.
+
+    `settings[name]` is an instance of the section's model (its defaults when the file has no such table).
+    `state_dir` is the box's state folder, `run_dir` the folder for mounts and sockets; a plugin uses a folder of
+    its own name below them.
+    """
+
+    settings: dict[str, BaseModel]
+    state_dir: Path
+    run_dir: Path
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found: `ok`, or a problem of `severity` with what is wrong and what to do."""
+
+    ok: bool
+    what: Text
+    severity: Severity = Severity.INFO
+    todo: Text | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A diagnostic: `name` is stable (`disks.udev-running`), `run` looks and answers within its time budget."""
+
+    name: str
+    title: Text
+    run: Callable[[], CheckResult]
+
+
+@dataclass(frozen=True)
+class CommandGroup:
+    """Commands under `kurabako NAME …`."""
+
+    name: str
+    app: typer.Typer
+    help: Text
+
+
+@dataclass(frozen=True)
+class WebExtension:
+    """Routes under `/x/NAME/` of the page; with a `title`, the page links to it."""
+
+    name: str
+    router: APIRouter
+    title: Text | None = field(default=None)
+
+
+class KurabakoSpec:
+    """The hooks. All are optional; all but `open_source` collect what every plugin yields."""
+
+    @hookspec
+    def settings_sections(self) -> Iterable[SettingsSection]:
+        """Tables of the settings file this plugin understands. Called before the settings are read."""
+        raise NotImplementedError
+
+    @hookspec
+    def storages(self) -> Iterable[StorageKind]:
+        """Kinds of storage this plugin can open, by the scheme of their URL."""
+        raise NotImplementedError
+
+    @hookspec
+    def discover_sources(self, context: PluginContext) -> Iterable[FoundSource]:
+        """Sources that are there now, or are configured. Reads nothing of their content."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def open_source(self, context: PluginContext, source: FoundSource) -> Source | None:
+        """Opens a designated source for reading, or None when it is another plugin's."""
+        raise NotImplementedError
+
+    @hookspec
+    def watch_sources(self, context: PluginContext, on_event: OnSourceEvent) -> Watch | None:
+        """Starts reporting arrivals, changes and departures to `on_event`, from any thread, until closed."""
+        raise NotImplementedError
+
+    @hookspec
+    def status_outputs(self, context: PluginContext) -> Iterable[StatusOutput]:
+        """Devices that show the Status: LEDs, serial lines, panels."""
+        raise NotImplementedError
+
+    @hookspec
+    def notification_channels(self, context: PluginContext) -> Iterable[NotificationChannel]:
+        """Ways to reach a person: mail, webhook …"""
+        raise NotImplementedError
+
+    @hookspec
+    def service_profiles(self) -> Iterable[ServiceProfile]:
+        """Providers' terms that this plugin knows."""
+        raise NotImplementedError
+
+    @hookspec
+    def checks(self, context: PluginContext) -> Iterable[Check]:
+        """Diagnostics for `kurabako diagnose` and the field engineer."""
+        raise NotImplementedError
+
+    @hookspec
+    def commands(self) -> Iterable[CommandGroup]:
+        """Further commands."""
+        raise NotImplementedError
+
+    @hookspec
+    def web_extensions(self, context: PluginContext) -> Iterable[WebExtension]:
+        """Further routes of the page."""
+        raise NotImplementedError

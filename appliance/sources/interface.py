@@ -1,0 +1,178 @@
+"""The source interface: a tree of files that can be backed up.
+
+A source knows nothing of repositories. The jobs never know where a source comes from: they are handed one.
+
+Semantics every implementation keeps:
+
+* **Paths** are tuples of raw names below the source's root, `()` for the root itself. Names are bytes as the
+  source has them (an SMB name is UTF-8, with unpaired surrogates encoded as `surrogatepass`).
+* **scandir** lists a directory once, without following links; entries come in any order and carry everything
+  that listing brings for free. An entry that vanishes meanwhile is left out.
+* **complete** adds what costs extra calls per entry (extended attributes, link target, generic attributes).
+* **open** opens a regular file for reading and refuses when it is no longer the kind of file the entry says.
+* **Errors** are `SourceError`s about one path; `gone` means the path vanished, `lost` means the whole source
+  is no longer there (disk pulled, server away): the run then ends partial, keeping what it has.
+* **Threads**: any number of threads may use one source at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from appliance.errors import KurabakoError
+from appliance.text import Text
+
+Path: TypeAlias = tuple[bytes, ...]
+
+
+class EntryType(StrEnum):
+    """What an entry is, in restic's own words (repository-format 1.8)."""
+
+    FILE = "file"
+    DIR = "dir"
+    SYMLINK = "symlink"
+    BLOCK_DEVICE = "dev"
+    CHAR_DEVICE = "chardev"
+    FIFO = "fifo"
+    SOCKET = "socket"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One name in a directory and what the source tells of it.
+
+    `mode` holds the permission bits with setuid, setgid and sticky as Unix has them (0..0o7777), without the
+    type. Times are nanoseconds since 1970 UTC. `inode` and `device_id` identify a file within the source and
+    are 0 when the source has no stable ones; `links` is 0 when unknown.
+    """
+
+    name: bytes
+    type: EntryType
+    mode: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+    atime_ns: int = 0
+    ctime_ns: int = 0
+    uid: int = 0
+    gid: int = 0
+    user: str = ""
+    group: str = ""
+    inode: int = 0
+    device_id: int = 0
+    links: int = 0
+    rdev: int = 0
+    link_target: bytes = b""
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    generic_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SourceFile(Protocol):
+    """An open regular file of a source."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Reads up to `len(buffer)` bytes on; 0 at the end of the file."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether the file's size or modification time is another than when it was opened."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """A tree of files. The module's docstring gives the semantics."""
+
+    @property
+    def id(self) -> str:
+        """Stable name of this source on this box, the same after a restart or on another port."""
+        ...
+
+    @property
+    def snapshot_path(self) -> str:
+        """The absolute path under which snapshots show the source's root, e.g. `/srv/share`."""
+        ...
+
+    @property
+    def trusts_inode(self) -> bool:
+        """Whether inode and ctime are stable, and so part of change detection."""
+        ...
+
+    def root(self) -> Entry:
+        """The root's own entry, complete; its name is not used."""
+        ...
+
+    def scandir(self, path: Path) -> Sequence[Entry]: ...
+
+    def complete(self, path: Path, entry: Entry) -> None:
+        """Fills in `entry` (found at `path`, name included) what scandir left out; keeps it where it cannot."""
+        ...
+
+    def open(self, path: Path, entry: Entry) -> SourceFile: ...
+
+    def close(self) -> None: ...
+
+
+class SourceError(KurabakoError):
+    """One path of a source could not be read. `gone`: it vanished; `lost`: the whole source went away."""
+
+    code = "source.unreadable"
+
+    def __init__(
+        self,
+        what: Text,
+        *,
+        safe: Text | None = None,
+        todo: Text | None = None,
+        gone: bool = False,
+        lost: bool = False,
+    ) -> None:
+        super().__init__(what, safe=safe, todo=todo)
+        self.gone = gone
+        self.lost = lost
+
+
+class SourceNotFound(KurabakoError):
+    """No source of this id is known, or it is not there now."""
+
+    code = "source.not-found"
+
+
+@dataclass(frozen=True)
+class FoundSource:
+    """A source that was detected or configured, before anybody opens it.
+
+    `id` starts with its kind (`folder:/srv/share`, `disk:by-uuid/…`, `smb://server/share`) and never changes
+    for the same thing. `details` are facts for people (model, serial, file system …), values already words or
+    numbers. `collectable` is False for what can be seen but not backed up (no file system …), with `why_not`.
+    """
+
+    id: str
+    kind: str
+    title: str
+    size_bytes: int | None = None
+    removable: bool = False
+    present: bool = True
+    collectable: bool = True
+    why_not: Text | None = None
+    details: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceEvent:
+    """A source arrived, changed or went away. `action` is `add`, `change` or `remove`."""
+
+    action: str
+    source: FoundSource
+
+
+class Watch(Protocol):
+    """A running watch over sources; `close` ends it within a second."""
+
+    def close(self) -> None: ...
+
+
+OnSourceEvent: TypeAlias = Callable[[SourceEvent], None]

@@ -1,0 +1,190 @@
+"""The one Status: what the box is doing, how it is, and why.
+
+A `Status` is a value. LED, serial line, page, mail, metrics and `kurabako status` render it; none of them
+computes anything that is not in it. Moments are UTC `datetime`s with their zone; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from appliance.text import Text
+
+
+class State(StrEnum):
+    """What the box shows with its one status LED; `ORDER` ranks them, the worst wins."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    WORKING = "working"
+    WARNING = "warning"
+    ATTENTION = "attention"
+    FAULT = "fault"
+    STOPPING = "stopping"
+
+
+class Severity(StrEnum):
+    """How much a problem matters: for the record, for soon, for now, or the box cannot do its work."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ATTENTION = "attention"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a person should know: what, what is safe, what to do. `code` is stable, `subject` names the thing."""
+
+    code: str
+    severity: Severity
+    what: Text
+    since: datetime
+    subject: str = ""
+    safe: Text | None = None
+    todo: Text | None = None
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    BACKUP = "backup"
+    REPLICATE = "replicate"
+    RESTORE = "restore"
+    CHECK = "check"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is. Totals are None while unknown; `item` is what it works on now (a path, a pack)."""
+
+    phase: Text
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    files_done: int = 0
+    files_total: int | None = None
+    errors: int = 0
+    item: str = ""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job that runs now. `rate` is bytes per second over the last seconds; `eta_seconds` None while unknown."""
+
+    id: str
+    kind: JobKind
+    subject: str
+    started_at: datetime
+    progress: Progress
+    rate: float = 0.0
+    eta_seconds: int | None = None
+
+
+class Outcome(StrEnum):
+    """How a job ended. PARTIAL: done, but some source data could not be read. REFUSED: over the capacity."""
+
+    DONE = "done"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A job that ended. `summary` is one sentence; `bytes_done` what it moved."""
+
+    id: str
+    kind: JobKind
+    subject: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: Outcome
+    summary: Text
+    bytes_done: int = 0
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """A known source: there or not, designated or not, and when it was last backed up."""
+
+    id: str
+    kind: str
+    title: str
+    present: bool
+    designated: bool
+    collectable: bool = True
+    why_not: Text | None = None
+    size_bytes: int | None = None
+    removable: bool = False
+    last_backup_at: datetime | None = None
+    last_outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class PlaceStatus:
+    """The vault or the cloud: where it is, whether it answered last, how much it holds."""
+
+    location: str
+    reachable: bool | None
+    checked_at: datetime | None = None
+    stored_bytes: int | None = None
+    snapshots: int | None = None
+
+
+@dataclass(frozen=True)
+class CapacityStatus:
+    """The contracted capacity (契約容量) and what is stored under it, in bytes to the byte.
+
+    `reserve_bytes` is the part of the capacity that only upkeep may use. `waiting_snapshots` are in the vault but
+    did not fit; `needed_bytes` is what the oldest of them needs.
+    """
+
+    capacity_bytes: int
+    used_bytes: int
+    reserve_bytes: int
+    measured_at: datetime | None = None
+    waiting_snapshots: int = 0
+    needed_bytes: int | None = None
+
+    @property
+    def left_bytes(self) -> int:
+        """Bytes that data may still take: never negative."""
+        return max(0, self.capacity_bytes - self.reserve_bytes - self.used_bytes)
+
+
+@dataclass(frozen=True)
+class PluginStatus:
+    """A plugin and whether it works. `state` is `active` or `set-aside`; `why` says what it did."""
+
+    name: str
+    distribution: str
+    version: str
+    state: str
+    why: str = ""
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything about the box at one moment. `reason` is the sentence behind `state`; `todo` what helps."""
+
+    box: str
+    version: str
+    state: State
+    reason: Text
+    at: datetime
+    started_at: datetime
+    todo: Text | None = None
+    jobs: tuple[JobStatus, ...] = ()
+    results: tuple[JobResult, ...] = ()
+    sources: tuple[SourceStatus, ...] = ()
+    vault: PlaceStatus | None = None
+    cloud: PlaceStatus | None = None
+    capacity: CapacityStatus | None = None
+    problems: tuple[Problem, ...] = ()
+    plugins: tuple[PluginStatus, ...] = ()
+    next_run_at: datetime | None = None
+    page_urls: tuple[str, ...] = field(default_factory=tuple)
