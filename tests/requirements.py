@@ -1,14 +1,16 @@
 """What tests need beyond Python: tools, the Debian package each comes from, and rights.
 
 A test says `@pytest.mark.needs("smbd", "root")`. What is missing skips exactly those tests, with the reason;
-`make test` as root installs the packages first, and `.ci/run` fails when anything was skipped. Run as a program,
-this module prints the Debian packages that are missing.
+`make test` as root installs the packages first (`python -m tests.requirements --install`), and `.ci/run` fails when
+anything was skipped.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 TOOLS: dict[str, tuple[str, str]] = {
@@ -50,5 +52,25 @@ def missing_packages() -> list[str]:
     return sorted({package for name, (_, package) in TOOLS.items() if missing(name)})
 
 
+def install() -> int:
+    """Installs the missing packages as root; otherwise says in one line which they are. Returns an exit status."""
+    packages = missing_packages()
+    if not packages:
+        return 0
+    if os.geteuid() != 0:
+        print(f"Not root, so some tests will be skipped. Missing Debian packages: {' '.join(packages)}")
+        return 0
+    print(f"Installing Debian packages for the tests: {' '.join(packages)}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"apt-get {command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}", file=sys.stderr)
+            return 1
+    return 0
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--install"]:
+        sys.exit(install())
     print(" ".join(missing_packages()))
