@@ -1,0 +1,140 @@
+"""`make bench`: Kurabako, stock restic and borg in turn on the same corpora, on this machine.
+
+Each round runs every engine once, one after the other, so that a machine whose speed drifts is fair to all; the table
+shows medians over the rounds and the ratio of the peer's time to ours (2.0 means we took half the time). Options:
+`--rounds N`, `--large MB`, `--files N`, `--quick`, `--peers restic,borg`, `--json FILE`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from tests.bench import corpora
+from tests.bench.engines import ENGINES, Run
+
+WORKS = ("first backup", "unchanged backup", "restore", "check --read-data")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _round(corpus: corpora.Corpus, scratch: Path, names: set[str]) -> dict[str, dict[str, Run | int]]:
+    """One run of every engine on `corpus`, work by work, and the size of its repository."""
+    engines = [kind(scratch / kind.name) for kind in ENGINES if kind.name in names]
+    results: dict[str, dict[str, Run | int]] = defaultdict(dict)
+    for engine in engines:
+        engine.init()
+    for work in WORKS:
+        for engine in engines:
+            corpora.settle()
+            target = scratch / f"restored-{engine.name}"
+            if work == "restore":
+                run = engine.restore(target)
+                shutil.rmtree(target)
+            elif work.startswith("check"):
+                run = engine.check()
+            else:
+                run = engine.backup(corpus.path)
+                if work == "first backup":
+                    results["repository"][engine.name] = _size(engine.repository)
+            results[work][engine.name] = run
+            print(f"  {work:18} {engine.name:9} {run.seconds:7.2f} s {run.peak_bytes / 1e6:7.0f} MB", file=sys.stderr)
+    return results
+
+
+def _table(corpus: corpora.Corpus, rounds: list[dict[str, dict[str, Run | int]]], names: list[str]) -> list[str]:
+    peers = [name for name in names if name != "kurabako"]
+    lines = [
+        f"### {corpus.name}: {corpus.files:,} files, {corpus.bytes / 1e6:,.0f} MB",
+        "",
+        "| work | "
+        + " | ".join(f"{name} s (peak MB)" for name in names)
+        + " | "
+        + " | ".join(f"× {peer}" for peer in peers)
+        + " |",
+        "|---|" + "---:|" * (len(names) + len(peers)),
+    ]
+    for work in WORKS:
+        cells, medians = [], {}
+        for name in names:
+            runs = [result[work][name] for result in rounds]
+            medians[name] = statistics.median(run.seconds for run in runs if isinstance(run, Run))
+            peak = max(run.peak_bytes for run in runs if isinstance(run, Run))
+            cells.append(f"{medians[name]:.2f} ({peak / 1e6:.0f})")
+        ratios = []
+        for peer in peers:
+            pairs = [(result[work][peer], result[work]["kurabako"]) for result in rounds]
+            ratio = statistics.median(
+                theirs.seconds / ours.seconds
+                for theirs, ours in pairs
+                if isinstance(theirs, Run) and isinstance(ours, Run)
+            )
+            ratios.append(f"{ratio:.2f}")
+        lines.append(f"| {work} | " + " | ".join(cells + ratios) + " |")
+    sizes = {name: rounds[-1]["repository"][name] for name in names}
+    ours = sizes["kurabako"]
+    assert isinstance(ours, int)
+    cells = [f"{size / 1e6:.1f} MB" for size in sizes.values() if isinstance(size, int)]
+    shares = [f"{ours / size:.3f} (size)" for peer in peers if isinstance(size := sizes[peer], int)]
+    lines.append("| repository size | " + " | ".join(cells + shares) + " |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--large", type=int, default=1500, metavar="MB")
+    parser.add_argument("--files", type=int, default=60_000)
+    parser.add_argument("--quick", action="store_true", help="one round on a tenth of the corpora")
+    parser.add_argument("--peers", default="restic,borg")
+    parser.add_argument("--scratch", type=Path, help="folder for corpora and repositories (default: a temporary one)")
+    parser.add_argument("--json", type=Path, help="also write every figure here")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.large, options.files = 1, options.large // 10, options.files // 10
+    wanted = {"kurabako", *options.peers.split(",")}
+    names = [kind.name for kind in ENGINES if kind.name in wanted]
+
+    figures = {}
+    tables: list[str] = []
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="kurabako-bench-") as scratch_name:
+        scratch = Path(scratch_name)
+        for corpus in (
+            corpora.large(scratch / "large", options.large * 1_000_000),
+            corpora.small(scratch / "small", options.files),
+        ):
+            rounds = []
+            for number in range(options.rounds):
+                print(f"{corpus.name}, round {number + 1} of {options.rounds}", file=sys.stderr)
+                folder = scratch / "round"
+                folder.mkdir()
+                rounds.append(_round(corpus, folder, wanted))
+                shutil.rmtree(folder)
+            tables += ["", *_table(corpus, rounds, names)]
+            figures[corpus.name] = [
+                {
+                    work: {name: value if isinstance(value, int) else vars(value) for name, value in by_engine.items()}
+                    for work, by_engine in result.items()
+                }
+                for result in rounds
+            ]
+    print(
+        f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}, "
+        f"median of {options.rounds} rounds; × is the peer's time divided by ours"
+    )
+    print("\n".join(tables))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
