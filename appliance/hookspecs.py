@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pluggy
-import typer
-from fastapi import APIRouter
 from pydantic import BaseModel
 
 from appliance.contract.profile import ServiceProfile
@@ -23,6 +22,10 @@ from appliance.status.model import Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import StorageKind
 from appliance.text import Text
+
+if TYPE_CHECKING:  # Slow to import, and no plugin without commands or routes needs them.
+    import typer
+    from fastapi import APIRouter
 
 PROJECT = "kurabako"
 ENTRY_POINT_GROUP = "kurabako.plugins"

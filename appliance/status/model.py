@@ -157,13 +157,16 @@ class CapacityStatus:
 
 @dataclass(frozen=True)
 class PluginStatus:
-    """A plugin and whether it works. `state` is `active` or `set-aside`; `why` says what it did."""
+    """A plugin and whether it works. `state` is `active`, `set-aside` or `blocked` (by the settings).
+
+    `why` says what a plugin did to be set aside, or what went wrong in its last call although it is active.
+    """
 
     name: str
     distribution: str
     version: str
     state: str
-    why: str = ""
+    why: Text | None = None
     hooks: tuple[str, ...] = ()
 
 
