@@ -79,7 +79,7 @@ class Text:
         for message in (translate(self.message, language), self.message):
             try:
                 return message.format(**values) if values else message
-            except (KeyError, IndexError, ValueError):
+            except (KeyError, IndexError, ValueError, AttributeError, TypeError):
                 continue
         return self.message
 
