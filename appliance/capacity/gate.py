@@ -1,0 +1,92 @@
+"""The gate: a storage wrapper that sends nothing which would exceed the capacity.
+
+Retrying goes inside (`GatedStorage(RetryingStorage(s3), ledger)`): to the gate, a put and its repetitions are one
+request with one claim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from appliance.capacity.ledger import Ledger
+from appliance.capacity.policy import CapacityExceeded, Purpose, purpose_of
+from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, Storage, StorageError
+
+
+class GatedStorage:
+    """`inner` under `ledger`: `put` raises `CapacityExceeded` before any byte is sent that would not fit.
+
+    `purpose` says by key what a put is for, and so which limit holds for it.
+    """
+
+    def __init__(self, inner: Storage, ledger: Ledger, purpose: Callable[[str], Purpose] = purpose_of) -> None:
+        self._inner = inner
+        self._ledger = ledger
+        self._purpose = purpose
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+    def put(self, key: str, data: Buffer) -> None:
+        size = memoryview(data).nbytes
+        self._reserve(key, size)
+        try:
+            self._inner.put(key, data)
+        except BaseException:
+            # Even an error that is final may follow a first try that was stored: only a look can tell.
+            self._ledger.doubt(key)
+            raise
+        self._ledger.settle(key)
+
+    def _reserve(self, key: str, size: int) -> None:
+        purpose = self._purpose(key)
+        try:
+            self._ledger.reserve(key, size, purpose)
+        except CapacityExceeded:
+            if not self._look_at_doubts():
+                raise
+            self._ledger.reserve(key, size, purpose)
+
+    def _look_at_doubts(self) -> bool:
+        """Looks at every object whose doubt is old; whether there was any. A look that fails leaves its doubt."""
+        doubts = self._ledger.old_doubts()
+        for key in doubts:
+            with contextlib.suppress(StorageError):
+                self.stat(key)
+        return bool(doubts)
+
+    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        return self._inner.get(key, offset, length)
+
+    def stat(self, key: str) -> ObjectInfo:
+        doubt = self._ledger.in_doubt(key)
+        try:
+            info = self._inner.stat(key)
+        except ObjectNotFound:
+            if doubt:
+                self._ledger.looked(key, None, doubt)
+            raise
+        if doubt:
+            self._ledger.looked(key, info.size, doubt)
+        return info
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self._inner.list(prefix)
+
+    def delete(self, key: str) -> None:
+        deletion = self._ledger.deleting(key)
+        try:
+            self._inner.delete(key)
+        except BaseException:
+            self._ledger.delete_failed(key, deletion)
+            raise
+        self._ledger.deleted(key, deletion)
+
+    def close(self) -> None:
+        self._inner.close()
