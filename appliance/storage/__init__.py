@@ -5,5 +5,18 @@ metering, auditing and fault injection are wrappers of the same interface (house
 """
 
 from appliance.storage.memory import MemoryStorage
+from appliance.storage.metered import Counts, MeteredStorage
+from appliance.storage.retrying import RetryingStorage, RetryPolicy
+from appliance.storage.throttled import ThrottledStorage, TokenBucket
+from appliance.storage.wrapper import StorageWrapper
 
-__all__ = ["MemoryStorage"]
+__all__ = [
+    "Counts",
+    "MemoryStorage",
+    "MeteredStorage",
+    "RetryPolicy",
+    "RetryingStorage",
+    "StorageWrapper",
+    "ThrottledStorage",
+    "TokenBucket",
+]

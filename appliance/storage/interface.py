@@ -81,7 +81,10 @@ def check_key(key: str) -> None:
 
 
 class StorageError(KurabakoError):
-    """A storage did not do what was asked. `transient`: the same call may succeed when repeated."""
+    """A storage did not do what was asked. `transient`: the same call may succeed when repeated.
+
+    `retry_after` is the least pause in seconds that the place asks for before a repetition, None when it asks for none.
+    """
 
     code = "storage.failed"
 
@@ -92,9 +95,11 @@ class StorageError(KurabakoError):
         safe: Text | None = None,
         todo: Text | None = None,
         transient: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(what, safe=safe, todo=todo)
         self.transient = transient
+        self.retry_after = retry_after
 
 
 class ObjectNotFound(StorageError):
