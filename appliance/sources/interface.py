@@ -135,6 +135,12 @@ class SourceError(KurabakoError):
         self.lost = lost
 
 
+class OtherFileSystem(SourceError):
+    """A directory that belongs to another source: something else is mounted there. It is kept as an empty directory."""
+
+    code = "source.other-filesystem"
+
+
 class SourceNotFound(KurabakoError):
     """No source of this id is known, or it is not there now."""
 
