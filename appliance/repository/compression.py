@@ -1,0 +1,51 @@
+"""Zstandard, one compressor per thread, and nothing decompressed that was not bounded first."""
+
+from __future__ import annotations
+
+import threading
+
+import zstandard
+
+from appliance.repository.errors import DamagedData
+from appliance.storage.interface import Buffer
+from appliance.text import T
+
+LEVEL = 3
+"""Near restic's own default in size."""
+
+
+class _Contexts(threading.local):
+    def __init__(self) -> None:
+        # restic's frames carry no checksum either: the blob's id is one.
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=False)
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+
+
+_contexts = _Contexts()
+
+
+def compress(data: Buffer) -> bytes:
+    """One zstd frame that holds `data` and its size."""
+    return _contexts.compressor.compress(data)
+
+
+def decompress(frame: Buffer, limit: int) -> bytes:
+    """The content of one frame, at most `limit` bytes. Raises `DamagedData` otherwise."""
+    try:
+        size = zstandard.frame_content_size(frame)
+        if size > limit:
+            raise DamagedData(T("It is larger than it may be."))
+        # Without a size in the frame, zstandard allocates the limit at once; a stream grows with its content.
+        if size < 0:
+            return _decompress_unsized(frame, limit)
+        return _contexts.decompressor.decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise DamagedData(T("It cannot be decompressed.")) from None
+
+
+def _decompress_unsized(frame: Buffer, limit: int) -> bytes:
+    with _contexts.decompressor.stream_reader(frame) as reader:
+        content = reader.read(limit + 1)
+    if len(content) > limit:
+        raise DamagedData(T("It is larger than it may be."))
+    return content

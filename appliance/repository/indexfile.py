@@ -1,0 +1,84 @@
+"""Index files: which blobs lie where in which pack (format 1.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from appliance.repository.crypto import OVERHEAD
+from appliance.repository.errors import DamagedData
+from appliance.repository.ids import BlobType, parse_id
+from appliance.repository.pack import PackedBlob
+from appliance.storage.interface import Buffer
+from appliance.text import T
+
+MAX_BLOBS = 50_000
+"""Blobs at which an index file is written, as restic does."""
+
+MAX_AGE = 600.0
+"""Seconds at which an index file is written though it is not full: what an interrupted run need not repeat."""
+
+PackContents: TypeAlias = tuple[bytes, Sequence[PackedBlob]]
+"""A pack's id and its blobs."""
+
+_Length = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+_TYPES = {"data": BlobType.DATA, "tree": BlobType.TREE}
+
+
+class _WireBlob(msgspec.Struct, omit_defaults=True):
+    id: str
+    type: Literal["data", "tree"]
+    offset: _Length
+    length: Annotated[int, msgspec.Meta(ge=OVERHEAD, lt=1 << 32)]
+    uncompressed_length: _Length = 0
+
+
+class _WirePack(msgspec.Struct):
+    id: str
+    blobs: list[_WireBlob]
+
+
+class _WireIndex(msgspec.Struct):
+    packs: list[_WirePack] = msgspec.field(default_factory=list)
+
+
+_decoder = msgspec.json.Decoder(_WireIndex)
+_encoder = msgspec.json.Encoder()
+
+
+def encode_index(packs: Iterable[PackContents]) -> bytes:
+    """The JSON of an index file that names these packs."""
+    return _encoder.encode(
+        _WireIndex(
+            [
+                _WirePack(
+                    pack_id.hex(),
+                    [
+                        _WireBlob(blob.id.hex(), blob.type.word, blob.offset, blob.length, blob.uncompressed_length)  # type: ignore[arg-type]
+                        for blob in blobs
+                    ],
+                )
+                for pack_id, blobs in packs
+            ]
+        )
+    )
+
+
+def decode_index(json: Buffer) -> list[tuple[bytes, list[PackedBlob]]]:
+    """The packs an index file names, in its order. Raises `DamagedData`."""
+    try:
+        wire = _decoder.decode(json)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise DamagedData(T("It does not follow the format.")) from None
+    return [
+        (
+            parse_id(pack.id),
+            [
+                PackedBlob(_TYPES[blob.type], parse_id(blob.id), blob.offset, blob.length, blob.uncompressed_length)
+                for blob in pack.blobs
+            ],
+        )
+        for pack in wire.packs
+    ]

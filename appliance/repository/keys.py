@@ -1,0 +1,119 @@
+"""Key files: the master key, sealed once per password (format 1.2).
+
+Several passwords may open one repository: the box's own, the customer's recovery key. Removing a key file ends
+what its password can do from then on; it does not take back a master key somebody has already read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+
+from appliance.repository.crypto import Entropy, MasterKey, Sealer, decode_base64
+from appliance.repository.errors import DamagedData
+from appliance.storage.interface import Buffer
+from appliance.text import T
+
+SALT_SIZE = 64
+MAX_KEY_FILE = 64 << 10
+_MAX_MEMORY = (1 << 31) - 1
+_MAX_WORK = 1 << 26
+
+
+class KdfCost(NamedTuple):
+    """What scrypt costs whoever guesses a password: `n * r * 128` bytes of memory, `p` times over."""
+
+    n: int = 32768
+    r: int = 8
+    p: int = 3
+    """About 0.4 s on a small box, as restic aims for."""
+
+
+DEFAULT_COST = KdfCost()
+
+
+class _WireKey(msgspec.Struct):
+    created: str
+    username: str
+    hostname: str
+    kdf: str
+    N: int
+    r: int
+    p: int
+    salt: str
+    data: str
+
+
+_decoder = msgspec.json.Decoder(_WireKey)
+
+
+def seal_key(
+    master: MasterKey,
+    password: str,
+    *,
+    entropy: Entropy,
+    created: str,
+    hostname: str,
+    username: str,
+    cost: KdfCost = DEFAULT_COST,
+) -> bytes:
+    """A key file that opens `master` with `password`; `created` is an RFC 3339 time."""
+    salt = entropy(SALT_SIZE)
+    sealed = Sealer(_stretch(password, salt, cost), entropy).seal(master.to_json())
+    return msgspec.json.encode(
+        {
+            "created": created,
+            "username": username,
+            "hostname": hostname,
+            "kdf": "scrypt",
+            "N": cost.n,
+            "r": cost.r,
+            "p": cost.p,
+            "salt": salt,
+            "data": sealed,
+        }
+    )
+
+
+def open_key(key_file: Buffer, password: str) -> MasterKey | None:
+    """The master key, or None when this password does not open it.
+
+    Raises `DamagedData` for what is not a key file; it bounds the memory and the time that one can demand.
+    """
+    try:
+        wire = _decoder.decode(key_file)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise DamagedData(T("It does not follow the format.")) from None
+    cost = KdfCost(wire.N, wire.r, wire.p)
+    salt = decode_base64(wire.salt)
+    sealed = decode_base64(wire.data)
+    if wire.kdf != "scrypt" or len(salt) != SALT_SIZE or not _is_valid(cost):
+        raise DamagedData(T("It does not follow the format."))
+    user = Sealer(_stretch(password, salt, cost))
+    try:
+        plaintext = user.open(sealed)
+    except DamagedData:
+        return None
+    return MasterKey.from_json(plaintext)
+
+
+def _is_valid(cost: KdfCost) -> bool:
+    n, r, p = cost
+    power_of_two = n > 1 and n & (n - 1) == 0
+    return power_of_two and r >= 1 and p >= 1 and n * r * 128 < _MAX_MEMORY and n * r * p <= _MAX_WORK
+
+
+def _stretch(password: str, salt: bytes, cost: KdfCost) -> MasterKey:
+    memory = 128 * cost.r * (cost.n + cost.p + 2)
+    raw = hashlib.scrypt(
+        password.encode("utf-8", "surrogateescape"),
+        salt=salt,
+        n=cost.n,
+        r=cost.r,
+        p=cost.p,
+        maxmem=memory + (1 << 20),
+        dklen=64,
+    )
+    return MasterKey.from_bytes(raw)

@@ -1,0 +1,128 @@
+"""Filling packs: threads seal their blobs straight into the pack's memory (format 1.5).
+
+An `OpenPack` hands out places under the packer's lock; the sealing itself, into a place nobody else touches,
+happens outside of it. Each type of blob has two open packs, and chance says which takes the next one, so that
+neighbours in a file are not neighbours in a pack (eprint 2025/532). Left-overs are merged at the end.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Callable
+
+from appliance.repository.crypto import OVERHEAD, Entropy
+from appliance.repository.ids import BlobType
+from appliance.repository.pack import MAX_PACK_ENTRIES, TARGET_SIZE, PackedBlob
+
+OPEN_PACKS = 2
+
+
+class OpenPack:
+    """A pack being filled. `memory` is anonymous and so costs only what has been written to it."""
+
+    __slots__ = ("_capacity", "_memory", "blobs", "closed", "used", "writing")
+
+    def __init__(self, capacity: int) -> None:
+        self._memory = mmap.mmap(-1, capacity)
+        self._capacity = capacity
+        self.blobs: list[PackedBlob] = []
+        self.used = 0
+        self.writing = 0
+        self.closed = False
+
+    def fits(self, length: int) -> bool:
+        return self.used + length <= self._capacity
+
+    def place(self, kind: BlobType, blob_id: bytes, length: int, uncompressed_length: int) -> memoryview:
+        """The place for a sealed blob of `length` bytes, behind the others."""
+        start = self.used
+        self.used += length
+        self.blobs.append(PackedBlob(kind, blob_id, start, length, uncompressed_length))
+        return memoryview(self._memory)[start : self.used]
+
+    def contents(self, tail: bytes) -> memoryview:
+        """The whole pack: all blobs, then `tail`, which must fit."""
+        end = self.used + len(tail)
+        view = memoryview(self._memory)
+        view[self.used : end] = tail
+        return view[:end]
+
+    def take_over(self, other: OpenPack) -> None:
+        """Moves the blobs of `other` behind its own."""
+        source = memoryview(other._memory)
+        for blob in other.blobs:
+            place = self.place(blob.type, blob.id, blob.length, blob.uncompressed_length)
+            place[:] = source[blob.offset : blob.offset + blob.length]
+
+
+_HEADER_ENTRY = 41
+_HEADER_ROOM = OVERHEAD + 4
+"""What the header takes: per blob at most, and in any case."""
+
+
+class Packer:
+    """The open packs of a writer. `on_full` gets each pack that is ready to be stored; it may block.
+
+    `place` reserves room; `done` says that it has been filled, and must follow.
+    """
+
+    def __init__(self, on_full: Callable[[OpenPack], None], entropy: Entropy, target_size: int = TARGET_SIZE) -> None:
+        self._on_full = on_full
+        self._entropy = entropy
+        self._target = target_size
+        self._lock = threading.Lock()
+        self._open: tuple[list[OpenPack | None], ...] = tuple([None] * OPEN_PACKS for _ in BlobType)
+
+    def place(
+        self, kind: BlobType, blob_id: bytes, length: int, uncompressed_length: int
+    ) -> tuple[OpenPack, memoryview]:
+        """Room for a sealed blob of `length` bytes, and the pack that `done` wants to be told."""
+        if length + _HEADER_ENTRY + _HEADER_ROOM > self._target:
+            pack = OpenPack(length + _HEADER_ENTRY + _HEADER_ROOM)
+            pack.closed = True
+            pack.writing = 1
+            return pack, pack.place(kind, blob_id, length, uncompressed_length)
+        ready: OpenPack | None = None
+        number = self._entropy(1)[0] % OPEN_PACKS
+        with self._lock:
+            open_packs = self._open[kind]
+            pack_or_none = open_packs[number]
+            if pack_or_none is not None and not self._has_room(pack_or_none, length):
+                pack_or_none.closed = True
+                if not pack_or_none.writing:
+                    ready = pack_or_none
+                pack_or_none = None
+            pack = pack_or_none or OpenPack(self._target)
+            open_packs[number] = pack
+            pack.writing += 1
+            place = pack.place(kind, blob_id, length, uncompressed_length)
+        if ready is not None:
+            self._on_full(ready)
+        return pack, place
+
+    def done(self, pack: OpenPack) -> None:
+        """The last place handed out to this thread has been filled."""
+        with self._lock:
+            pack.writing -= 1
+            ready = pack.closed and not pack.writing
+        if ready:
+            self._on_full(pack)
+
+    def finish(self) -> None:
+        """Hands over all open packs, merged where they fit. No other thread may be saving meanwhile."""
+        for open_packs in self._open:
+            left = sorted((pack for pack in open_packs if pack is not None), key=lambda pack: pack.used, reverse=True)
+            open_packs[:] = [None] * OPEN_PACKS
+            merged: list[OpenPack] = []
+            for pack in left:
+                if merged and self._has_room(merged[-1], pack.used, len(pack.blobs)):
+                    merged[-1].take_over(pack)
+                else:
+                    merged.append(pack)
+            for pack in merged:
+                self._on_full(pack)
+
+    def _has_room(self, pack: OpenPack, length: int, count: int = 1) -> bool:
+        entries = len(pack.blobs) + count
+        return entries <= MAX_PACK_ENTRIES and pack.fits(length + entries * _HEADER_ENTRY + _HEADER_ROOM)

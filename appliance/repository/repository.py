@@ -1,0 +1,348 @@
+"""The repository as a whole: create, open, read and write."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+
+from appliance.errors import KurabakoError
+from appliance.repository.chunker import Chunker
+from appliance.repository.config import Config, decode_config, new_config
+from appliance.repository.crypto import Entropy, MasterKey, Sealer
+from appliance.repository.errors import (
+    AmbiguousSnapshot,
+    DamagedData,
+    MissingData,
+    NotARepository,
+    RepositoryExists,
+    SnapshotNotFound,
+    WrongPassword,
+)
+from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, content_id, is_hex_id, object_key
+from appliance.repository.index import BlobLocation, Index
+from appliance.repository.indexfile import decode_index
+from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, open_key, seal_key
+from appliance.repository.pack import TARGET_SIZE
+from appliance.repository.reader import WantedBlob, blob_name, read_blob, read_pack_blobs
+from appliance.repository.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from appliance.repository.timestamps import from_datetime
+from appliance.repository.tree import Tree, decode_tree
+from appliance.repository.unpacked import MAX_FILE, decode_unpacked, encode_unpacked
+from appliance.repository.writer import UPLOADS, BlobWriter
+from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, Storage
+from appliance.text import T
+
+LATEST = "latest"
+"""The name of the newest snapshot."""
+
+_MAX_CONFIG = 64 << 10
+_READERS = 4
+_SHORTEST_PREFIX = 4
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Repository:
+    """An open repository. Any number of threads may read from one object and write through one writer.
+
+    `index` knows nothing until `load_index`; what a writer of this repository stores is added to it.
+    """
+
+    def __init__(self, storage: Storage, master: MasterKey, config: Config, entropy: Entropy) -> None:
+        self.storage = storage
+        self.config = config
+        self.index = Index()
+        self._master = master
+        self._entropy = entropy
+        self.sealer = Sealer(master, entropy)
+        self._guards: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"Repository({self.storage.location!r})"
+
+    @property
+    def id(self) -> str:
+        """The repository's random id, 64 hexadecimal letters."""
+        return self.config.id
+
+    # --- create and open -------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        storage: Storage,
+        password: str,
+        *,
+        hostname: str,
+        username: str,
+        now: Callable[[], datetime] = utc_now,
+        entropy: Entropy = os.urandom,
+        cost: KdfCost = DEFAULT_COST,
+    ) -> Repository:
+        """A new repository in an empty place. Raises `RepositoryExists` where one is, or a part of one.
+
+        The key is stored before the config: a place is a repository from the moment its config is there.
+        """
+        if (
+            _exists(storage, CONFIG_KEY)
+            or any(_files(storage, FileType.KEY))
+            or any(_files(storage, FileType.SNAPSHOT))
+        ):
+            raise RepositoryExists(storage.location)
+        config = new_config(entropy)
+        repository = cls(storage, MasterKey.generate(entropy), config, entropy)
+        repository.add_key(password, hostname=hostname, username=username, now=now, cost=cost)
+        storage.put(CONFIG_KEY, repository.sealer.seal(config.encode()))
+        return repository
+
+    @classmethod
+    def open(cls, storage: Storage, password: str, *, entropy: Entropy = os.urandom) -> Repository:
+        """Opens with the first key that `password` fits. Raises `NotARepository`, `WrongPassword`, `DamagedData`."""
+        try:
+            if storage.stat(CONFIG_KEY).size > _MAX_CONFIG:
+                raise DamagedData(T("It is larger than it may be."), CONFIG_KEY)
+            sealed = storage.get(CONFIG_KEY)
+        except ObjectNotFound:
+            raise NotARepository(storage.location) from None
+        master = _find_master_key(storage, password)
+        try:
+            return cls(storage, master, decode_config(Sealer(master).open(sealed)), entropy)
+        except DamagedData as damage:
+            raise damage.named(CONFIG_KEY) from None
+
+    def add_key(
+        self,
+        password: str,
+        *,
+        hostname: str,
+        username: str,
+        now: Callable[[], datetime] = utc_now,
+        cost: KdfCost = DEFAULT_COST,
+    ) -> str:
+        """Lets `password` open the repository too, as a recovery key does; the new key's hexadecimal id."""
+        key_file = seal_key(
+            self._master,
+            password,
+            entropy=self._entropy,
+            created=from_datetime(now()),
+            hostname=hostname,
+            username=username,
+            cost=cost,
+        )
+        return self.save_file(FileType.KEY, key_file).hex()
+
+    def chunker(self) -> Chunker:
+        """The chunker whose borders are this repository's secret."""
+        return Chunker(self.config.polynomial)
+
+    # --- whole files -----------------------------------------------------------------------------------------
+
+    def list_files(self, kind: FileType) -> list[ObjectInfo]:
+        """The repository's own files of this kind; whatever else lies in the folder is ignored (format 1.1)."""
+        return list(_files(self.storage, kind))
+
+    def save_file(self, kind: FileType, data: Buffer) -> bytes:
+        """Stores a file under its id, which is returned. Raises `LockLost` rather than write without the lock."""
+        for guard in self._guards:
+            guard()
+        file_id = content_id(data)
+        self.storage.put(object_key(kind, file_id.hex()), data)
+        return file_id
+
+    def save_json(self, kind: FileType, json: bytes) -> str:
+        """Stores a snapshot, index file or lock; its hexadecimal id."""
+        return self.save_file(kind, self.sealer.seal(encode_unpacked(json))).hex()
+
+    def load_json(self, info: ObjectInfo) -> Buffer:
+        """The JSON of a snapshot, index file or lock that was listed. Raises `DamagedData`."""
+        if info.size > MAX_FILE:
+            raise DamagedData(T("It is larger than it may be."), info.key)
+        try:
+            return decode_unpacked(self.sealer.open(self._get_whole(info.key)))
+        except DamagedData as damage:
+            raise damage.named(info.key) from None
+
+    def _get_whole(self, key: str) -> bytes:
+        """A file whose content matches its name; read twice before it is called damaged, as a wire can err too."""
+        for _ in range(2):
+            data = self.storage.get(key)
+            if content_id(data).hex() == file_name(key):
+                return data
+        raise DamagedData(T("Its content does not match its name."), key)
+
+    # --- blobs -----------------------------------------------------------------------------------------------
+
+    def load_index(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Reads all index files; `on_progress` gets bytes done and in all. Raises `DamagedData`.
+
+        A reader lists the snapshots before it loads the index, so that the index knows all they need (format 1.12).
+        """
+        infos = self.list_files(FileType.INDEX)
+        total = sum(info.size for info in infos)
+        done = 0
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="index") as pool:
+            for info, json in zip(infos, pool.map(self.load_json, infos), strict=True):
+                try:
+                    for pack_id, blobs in decode_index(json):
+                        self.index.add_pack(pack_id, blobs)
+                except DamagedData as damage:
+                    raise damage.named(info.key) from None
+                done += info.size
+                if on_progress is not None:
+                    on_progress(done, total)
+
+    def has_blob(self, kind: BlobType, blob_id: bytes) -> bool:
+        return self.index.has(kind, blob_id)
+
+    def blob_location(self, kind: BlobType, blob_id: bytes) -> BlobLocation:
+        """Where a copy of the blob is stored. Raises `MissingData`."""
+        locations = self.index.locations(kind, blob_id)
+        if not locations:
+            raise MissingData(blob_name(kind, blob_id))
+        return locations[0]
+
+    def load_blob(self, kind: BlobType, blob_id: bytes) -> Buffer:
+        """The blob's content, verified, from the first whole copy. Raises `DamagedData` or a storage's error."""
+        failure: KurabakoError = MissingData(blob_name(kind, blob_id))
+        for location in self.index.locations(kind, blob_id):
+            try:
+                return read_blob(self.storage, self.sealer, WantedBlob(kind, blob_id, location))
+            except KurabakoError as error:
+                failure = error
+        raise failure
+
+    def load_tree(self, blob_id: bytes) -> Tree:
+        """The directory stored under this id. Raises `DamagedData` or a storage's error."""
+        try:
+            return decode_tree(self.load_blob(BlobType.TREE, blob_id))
+        except DamagedData as damage:
+            raise damage.named(blob_name(BlobType.TREE, blob_id)) from None
+
+    def read_pack_blobs(self, wanted: Iterable[WantedBlob]) -> Iterator[tuple[WantedBlob, Buffer | KurabakoError]]:
+        """Several blobs of one pack, in the pack's order, read with few requests.
+
+        A blob that cannot be read there is looked for in its other copies; what is yielded instead of its content
+        tells why none is whole.
+        """
+        for blob, content in read_pack_blobs(self.storage, self.sealer, wanted):
+            if isinstance(content, KurabakoError) and len(self.index.locations(blob.type, blob.id)) > 1:
+                try:
+                    content = self.load_blob(blob.type, blob.id)
+                except KurabakoError as error:
+                    content = error
+            yield blob, content
+
+    def writer(
+        self,
+        *,
+        uploads: int = UPLOADS,
+        target_size: int = TARGET_SIZE,
+        verify: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> BlobWriter:
+        """A writer of new blobs; `uploads` packs are stored at once."""
+        return BlobWriter(
+            self.index,
+            self.sealer,
+            self.save_file,
+            self.save_json,
+            self._entropy,
+            uploads=uploads,
+            target_size=target_size,
+            verify=verify,
+            monotonic=monotonic,
+        )
+
+    # --- snapshots -------------------------------------------------------------------------------------------
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots, the oldest first. Raises `DamagedData` when one cannot be read."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="snapshots") as pool:
+            found = list(pool.map(self.load_snapshot, self.list_files(FileType.SNAPSHOT)))
+        return sorted(found, key=lambda snapshot: (snapshot.time_ns, snapshot.id))
+
+    def load_snapshot(self, info: ObjectInfo) -> Snapshot:
+        """One snapshot that was listed. Raises `DamagedData`."""
+        try:
+            return decode_snapshot(self.load_json(info), file_name(info.key))
+        except DamagedData as damage:
+            raise damage.named(info.key) from None
+
+    def find_snapshot(self, name: str) -> Snapshot:
+        """The snapshot called `latest`, or whose id begins with `name` (at least four letters).
+
+        Raises `SnapshotNotFound`, `AmbiguousSnapshot`, `DamagedData`.
+        """
+        if name == LATEST:
+            found = self.snapshots()[-1:]
+        else:
+            prefix = name.lower()
+            infos = self.list_files(FileType.SNAPSHOT) if len(prefix) >= _SHORTEST_PREFIX else []
+            matching = [info for info in infos if file_name(info.key).startswith(prefix)]
+            if len(matching) > 1:
+                raise AmbiguousSnapshot(name)
+            found = [self.load_snapshot(info) for info in matching]
+        if not found:
+            raise SnapshotNotFound(name)
+        return found[0]
+
+    def save_snapshot(self, snapshot: Snapshot) -> Snapshot:
+        """Stores a snapshot and returns it with its id. All it needs must be flushed before (format 1.9)."""
+        return msgspec.structs.replace(snapshot, id=self.save_json(FileType.SNAPSHOT, encode_snapshot(snapshot)))
+
+    # --- locks -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def guarded(self, guard: Callable[[], None]) -> Iterator[None]:
+        """Calls `guard` before each file that is written within; what it raises keeps the file from being written."""
+        self._guards.append(guard)
+        try:
+            yield
+        finally:
+            self._guards.remove(guard)
+
+
+def file_name(key: str) -> str:
+    """The last part of a key: a file's hexadecimal id."""
+    return key.rpartition("/")[2]
+
+
+def _files(storage: Storage, kind: FileType) -> Iterator[ObjectInfo]:
+    return (info for info in storage.list(kind) if is_hex_id(file_name(info.key)))
+
+
+def _exists(storage: Storage, key: str) -> bool:
+    try:
+        storage.stat(key)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def _find_master_key(storage: Storage, password: str) -> MasterKey:
+    """Raises `WrongPassword`; `DamagedData` when there is no whole key file at all."""
+    damage = DamagedData(T("There is no key file."), FileType.KEY)
+    whole = 0
+    for info in sorted(_files(storage, FileType.KEY), key=lambda info: info.key):
+        try:
+            if info.size > MAX_KEY_FILE:
+                raise DamagedData(T("It is larger than it may be."))
+            key_file = storage.get(info.key)
+            if content_id(key_file).hex() != file_name(info.key):
+                raise DamagedData(T("Its content does not match its name."))
+            master = open_key(key_file, password)
+        except DamagedData as error:
+            damage = error.named(info.key)
+            continue
+        if master is not None:
+            return master
+        whole += 1
+    raise WrongPassword(storage.location) if whole else damage

@@ -1,0 +1,232 @@
+"""Storing blobs: deduplicate, compress, seal, pack, upload, index.
+
+Each thread that calls `save` does the hashing, compressing and sealing of its own blob; hashing and compressing let
+other threads run. Full packs are stored by threads of the writer's own, so that storing overlaps with all of it. The
+number of packs on their way is bounded, and so is memory: a thread that fills another pack waits.
+
+The order is always packs, then the index file that names them (format 1.12): whatever happens in between, what an
+index names is there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from appliance.errors import KurabakoError
+from appliance.repository.compression import compress, decompress
+from appliance.repository.crypto import OVERHEAD, Entropy, Sealer
+from appliance.repository.errors import DamagedData
+from appliance.repository.ids import BlobType, FileType, content_id
+from appliance.repository.index import Index
+from appliance.repository.indexfile import MAX_AGE, MAX_BLOBS, PackContents, encode_index
+from appliance.repository.pack import TARGET_SIZE, PackedBlob, finish_pack
+from appliance.repository.packer import OpenPack, Packer
+from appliance.storage.interface import Buffer
+from appliance.text import T
+
+UPLOADS = 3
+"""Packs on their way at once."""
+
+
+class SavedBlob(NamedTuple):
+    """What became of a blob: its id, whether it is new to the repository, and the bytes it takes there if so."""
+
+    id: bytes
+    new: bool
+    stored: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriterCounts:
+    """What a writer added: blobs, their bytes before and after compression and encryption."""
+
+    data_blobs: int = 0
+    tree_blobs: int = 0
+    data_added: int = 0
+    data_added_packed: int = 0
+
+
+class BlobWriter:
+    """Stores blobs; any number of threads may call `save` on one writer.
+
+    Used as a context manager: leaving it flushes. Leaving it by an exception stores nothing more but an index of the
+    packs that are stored already, so that the next run need not repeat them.
+
+    `verify` decodes every blob again before it leaves, which finds faulty memory while the source is still at hand.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        sealer: Sealer,
+        store: Callable[[FileType, Buffer], bytes],
+        store_json: Callable[[FileType, bytes], str],
+        entropy: Entropy,
+        *,
+        uploads: int = UPLOADS,
+        target_size: int = TARGET_SIZE,
+        verify: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._index = index
+        self._sealer = sealer
+        self._store = store
+        self._store_json = store_json
+        self._verify = verify
+        self._monotonic = monotonic
+        self._packer = Packer(self._upload_soon, entropy, target_size)
+        self._uploads = uploads
+        self._slots = threading.Semaphore(uploads)
+        self._executor = ThreadPoolExecutor(uploads, thread_name_prefix="upload")
+        self._lock = threading.Lock()
+        self._pending: tuple[set[bytes], ...] = tuple(set() for _ in BlobType)
+        self._unindexed: list[PackContents] = []
+        self._unindexed_blobs = 0
+        self._unindexed_since = 0.0
+        self._failure: BaseException | None = None
+        self._blobs = [0 for _ in BlobType]
+        self._added = 0
+        self._added_packed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.flush()
+            else:
+                self._abandon(error)
+        finally:
+            self._executor.shutdown(wait=True)
+
+    @property
+    def counts(self) -> WriterCounts:
+        with self._lock:
+            return WriterCounts(self._blobs[BlobType.DATA], self._blobs[BlobType.TREE], self._added, self._added_packed)
+
+    def save(self, kind: BlobType, data: Buffer) -> SavedBlob:
+        """Stores `data` unless the repository has it. It is durable once `flush` has returned.
+
+        Raises what storing an earlier pack raised; the writer is of no use then.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not len(data):
+            raise ValueError("there are no empty blobs")
+        blob_id = content_id(data)
+        with self._lock:
+            pending = self._pending[kind]
+            if blob_id in pending or self._index.has(kind, blob_id):
+                return SavedBlob(blob_id, False, 0)
+            pending.add(blob_id)
+        try:
+            stored = self._seal(kind, blob_id, data)
+        except BaseException as error:
+            # Somebody may have been told that this blob is on its way.
+            self._fail(error)
+            raise
+        with self._lock:
+            self._blobs[kind] += 1
+            self._added += len(data)
+            self._added_packed += stored
+        return SavedBlob(blob_id, True, stored)
+
+    def flush(self) -> None:
+        """Stores all that was saved, and the index of it. No other thread may be saving meanwhile."""
+        self._packer.finish()
+        self._wait()
+        if self._failure is not None:
+            raise self._failure
+        self._write_index()
+
+    def _seal(self, kind: BlobType, blob_id: bytes, data: Buffer) -> int:
+        payload: Buffer = compress(data)
+        uncompressed_length = len(data)
+        # Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
+        if kind is BlobType.DATA and len(payload) >= uncompressed_length:
+            payload, uncompressed_length = data, 0
+        stored = len(payload) + OVERHEAD
+        pack, place = self._packer.place(kind, blob_id, stored, uncompressed_length)
+        try:
+            self._sealer.seal_into(payload, place)
+            if self._verify:
+                self._verify_sealed(place, uncompressed_length, data)
+        except BaseException as error:
+            # Before `done`, so that the pack with the hole is not stored.
+            self._fail(error)
+            raise
+        finally:
+            place.release()
+            self._packer.done(pack)
+        return stored
+
+    def _verify_sealed(self, sealed: memoryview, uncompressed_length: int, data: Buffer) -> None:
+        plain: Buffer = self._sealer.open(sealed)
+        if uncompressed_length:
+            plain = decompress(plain, uncompressed_length)
+        if memoryview(plain) != memoryview(data):
+            raise DamagedData(T("This machine's memory or processor made an error; nothing of it was stored."))
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._failure = self._failure or error
+
+    def _upload_soon(self, pack: OpenPack) -> None:
+        self._slots.acquire()
+        if self._failure is not None:
+            self._slots.release()
+            return
+        self._executor.submit(self._upload, pack)
+
+    def _upload(self, pack: OpenPack) -> None:
+        try:
+            contents = pack.contents(finish_pack(pack.blobs, self._sealer))
+            pack_id = self._store(FileType.PACK, contents)
+            self._index.add_pack(pack_id, pack.blobs)
+            if self._note_stored(pack_id, pack.blobs):
+                self._write_index()
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._slots.release()
+
+    def _note_stored(self, pack_id: bytes, blobs: list[PackedBlob]) -> bool:
+        """Whether an index file is due."""
+        now = self._monotonic()
+        with self._lock:
+            self._pending[blobs[0].type].difference_update(blob.id for blob in blobs)
+            if not self._unindexed:
+                self._unindexed_since = now
+            self._unindexed.append((pack_id, blobs))
+            self._unindexed_blobs += len(blobs)
+            return self._unindexed_blobs >= MAX_BLOBS or now - self._unindexed_since >= MAX_AGE
+
+    def _write_index(self) -> None:
+        with self._lock:
+            packs, self._unindexed = self._unindexed, []
+            self._unindexed_blobs = 0
+        if packs:
+            self._store_json(FileType.INDEX, encode_index(packs))
+
+    def _wait(self) -> None:
+        """Until no pack is on its way."""
+        for _ in range(self._uploads):
+            self._slots.acquire()
+        self._slots.release(self._uploads)
+
+    def _abandon(self, error: BaseException) -> None:
+        self._fail(error)
+        self._wait()
+        try:
+            self._write_index()
+        except KurabakoError:
+            pass  # The error that led here is the one to tell; without the index those packs are merely unused.
