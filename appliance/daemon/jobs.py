@@ -1,0 +1,239 @@
+"""Jobs as values: what is asked for, how far it is, and how it ended; and their form as lines of JSON.
+
+A job's child process writes one JSON object per line to its standard output: any number of `{"progress": …}`, then
+one `{"report": …}`. A line is never longer than `LINE_LIMIT` bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from appliance.errors import ExitCode, KurabakoError
+from appliance.status.model import JobKind, Outcome, Progress
+from appliance.text import T, Text
+
+LINE_LIMIT = 256 * 1024
+"""Bytes of the longest line a job or a client may write; a longer one ends the conversation."""
+
+ITEM_LIMIT = 1000
+"""Characters of the path a progress line names."""
+
+
+class BackupJob(msgspec.Struct, frozen=True, tag_field="kind", tag="backup", forbid_unknown_fields=True):
+    """Back up one designated source into the vault."""
+
+    source: str
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.BACKUP
+
+    @property
+    def subject(self) -> str:
+        return self.source
+
+
+class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate", forbid_unknown_fields=True):
+    """Bring to the cloud what the vault has and the cloud has not."""
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.REPLICATE
+
+    @property
+    def subject(self) -> str:
+        return ""
+
+
+class RestoreJob(msgspec.Struct, frozen=True, tag_field="kind", tag="restore", forbid_unknown_fields=True):
+    """Restore `snapshot` (an id, its beginning, or `latest`), below `path` if given, into the folder `target`."""
+
+    snapshot: str
+    target: str
+    path: str = ""
+    cloud: bool = False
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.RESTORE
+
+    @property
+    def subject(self) -> str:
+        return f"{self.snapshot}:{self.path}" if self.path else self.snapshot
+
+
+class CheckJob(msgspec.Struct, frozen=True, tag_field="kind", tag="check", forbid_unknown_fields=True):
+    """Check the vault, or the cloud, for damage; with `read_data` every byte is read."""
+
+    read_data: bool = False
+    cloud: bool = False
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.CHECK
+
+    @property
+    def subject(self) -> str:
+        return "cloud" if self.cloud else "vault"
+
+
+JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """How a job ended. `details` are its figures as JSON (snapshot, counts …); `error` what made it fail."""
+
+    outcome: Outcome
+    summary: Text
+    exit_code: int
+    bytes_done: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    error: KurabakoError | None = None
+
+
+class ReportedError(KurabakoError):
+    """A failure that another process of the box met, told again here."""
+
+    def __init__(self, what: Text, *, safe: Text | None, todo: Text | None, code: str, exit_code: int) -> None:
+        super().__init__(what, safe=safe, todo=todo)
+        self.code = code
+        self.exit_code = ExitCode(exit_code) if exit_code in set(ExitCode) else ExitCode.FAILED
+
+
+class UnreadableLine(ValueError):
+    """A line that is not what the protocol says."""
+
+
+def encode_request(request: JobRequest) -> str:
+    """The request as JSON; it holds no secret, so it may stand in a command line."""
+    return msgspec.json.encode(request).decode()
+
+
+def decode_request(text: str | bytes) -> JobRequest:
+    """The inverse of `encode_request`; `UnreadableLine` says what is wrong."""
+    try:
+        request: JobRequest = msgspec.json.decode(text, type=JobRequest)
+    except msgspec.DecodeError as error:
+        raise UnreadableLine(str(error)) from error
+    return request
+
+
+def error_to_json(error: KurabakoError) -> dict[str, Any]:
+    """An error as it crosses processes."""
+    return {**error.to_json(), "exit_code": int(error.exit_code)}
+
+
+def error_from_json(data: Mapping[str, Any]) -> ReportedError:
+    """The inverse of `error_to_json`."""
+    return ReportedError(
+        Text.from_json(data["what"]),
+        safe=Text.from_json(data["safe"]) if data.get("safe") else None,
+        todo=Text.from_json(data["todo"]) if data.get("todo") else None,
+        code=str(data["code"]),
+        exit_code=int(data.get("exit_code", ExitCode.FAILED)),
+    )
+
+
+def progress_to_json(progress: Progress) -> dict[str, Any]:
+    """Progress as it crosses processes; a very long path is cut in its middle."""
+    item = progress.item
+    if len(item) > ITEM_LIMIT:
+        item = item[: ITEM_LIMIT // 2] + "…" + item[-ITEM_LIMIT // 2 :]
+    return {
+        "phase": progress.phase.to_json(),
+        "bytes_done": progress.bytes_done,
+        "bytes_total": progress.bytes_total,
+        "files_done": progress.files_done,
+        "files_total": progress.files_total,
+        "errors": progress.errors,
+        "item": item,
+    }
+
+
+def progress_from_json(data: Mapping[str, Any]) -> Progress:
+    """The inverse of `progress_to_json`."""
+    return Progress(
+        phase=Text.from_json(data["phase"]),
+        bytes_done=int(data["bytes_done"]),
+        bytes_total=_optional_int(data["bytes_total"]),
+        files_done=int(data["files_done"]),
+        files_total=_optional_int(data["files_total"]),
+        errors=int(data["errors"]),
+        item=str(data["item"]),
+    )
+
+
+def report_to_json(report: JobReport) -> dict[str, Any]:
+    """A report as it crosses processes."""
+    return {
+        "outcome": report.outcome.value,
+        "summary": report.summary.to_json(),
+        "exit_code": int(report.exit_code),
+        "bytes_done": report.bytes_done,
+        "details": dict(report.details),
+        "error": error_to_json(report.error) if report.error else None,
+    }
+
+
+def report_from_json(data: Mapping[str, Any]) -> JobReport:
+    """The inverse of `report_to_json`."""
+    return JobReport(
+        outcome=Outcome(data["outcome"]),
+        summary=Text.from_json(data["summary"]),
+        exit_code=int(data["exit_code"]),
+        bytes_done=int(data["bytes_done"]),
+        details=dict(data["details"]),
+        error=error_from_json(data["error"]) if data.get("error") else None,
+    )
+
+
+def encode_line(message: Mapping[str, Any]) -> bytes:
+    """One line: UTF-8 JSON and a newline. Text that is not valid Unicode is escaped, so the line always is."""
+    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def decode_line(line: bytes) -> dict[str, Any]:
+    """The object in a line; `UnreadableLine` when it is none."""
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise UnreadableLine(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise UnreadableLine("not a JSON object")
+    return message
+
+
+def decode_child_line(line: bytes) -> Progress | JobReport:
+    """What a job's child says in one line."""
+    message = decode_line(line)
+    try:
+        if "progress" in message:
+            return progress_from_json(message["progress"])
+        return report_from_json(message["report"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableLine(f"not progress and not a report: {error!r}") from error
+
+
+def failure(error: KurabakoError) -> JobReport:
+    """The report of a job that ended with `error`."""
+    outcome = Outcome.REFUSED if error.exit_code == ExitCode.CAPACITY_REFUSED else Outcome.FAILED
+    return JobReport(outcome, error.what, int(error.exit_code), error=error)
+
+
+def cancelled() -> JobReport:
+    """The report of a job that was asked to stop."""
+    return JobReport(
+        Outcome.CANCELLED,
+        T("Cancelled. What was already stored stays and is used by the next run."),
+        int(ExitCode.INTERRUPTED),
+    )
+
+
+def _optional_int(value: Any) -> int | None:
+    return None if value is None else int(value)
