@@ -7,27 +7,24 @@ request with one claim.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from appliance.capacity.ledger import Ledger
 from appliance.capacity.policy import CapacityExceeded, Purpose, purpose_of
 from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, Storage, StorageError
+from appliance.storage.wrapper import StorageWrapper
 
 
-class GatedStorage:
+class GatedStorage(StorageWrapper):
     """`inner` under `ledger`: `put` raises `CapacityExceeded` before any byte is sent that would not fit.
 
     `purpose` says by key what a put is for, and so which limit holds for it.
     """
 
     def __init__(self, inner: Storage, ledger: Ledger, purpose: Callable[[str], Purpose] = purpose_of) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._ledger = ledger
         self._purpose = purpose
-
-    @property
-    def location(self) -> str:
-        return self._inner.location
 
     @property
     def ledger(self) -> Ledger:
@@ -37,7 +34,7 @@ class GatedStorage:
         size = memoryview(data).nbytes
         self._reserve(key, size)
         try:
-            self._inner.put(key, data)
+            self.inner.put(key, data)
         except BaseException:
             # Even an error that is final may follow a first try that was stored: only a look can tell.
             self._ledger.doubt(key)
@@ -61,13 +58,10 @@ class GatedStorage:
                 self.stat(key)
         return bool(doubts)
 
-    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        return self._inner.get(key, offset, length)
-
     def stat(self, key: str) -> ObjectInfo:
         doubt = self._ledger.in_doubt(key)
         try:
-            info = self._inner.stat(key)
+            info = self.inner.stat(key)
         except ObjectNotFound:
             if doubt:
                 self._ledger.looked(key, None, doubt)
@@ -76,17 +70,11 @@ class GatedStorage:
             self._ledger.looked(key, info.size, doubt)
         return info
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        return self._inner.list(prefix)
-
     def delete(self, key: str) -> None:
         deletion = self._ledger.deleting(key)
         try:
-            self._inner.delete(key)
+            self.inner.delete(key)
         except BaseException:
             self._ledger.delete_failed(key, deletion)
             raise
         self._ledger.deleted(key, deletion)
-
-    def close(self) -> None:
-        self._inner.close()

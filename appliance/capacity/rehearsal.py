@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterator
 
 from appliance.storage.interface import Buffer, ObjectInfo, Storage
+from appliance.storage.wrapper import StorageWrapper
 
 
-class RehearsalStorage:
+class RehearsalStorage(StorageWrapper):
     """`inner` for reading; puts change nothing and are counted, deletes change nothing.
 
     What was put is seen by `stat` and `list`, and by `get` unless it is a pack: nobody reads a pack back in the run
@@ -16,14 +17,10 @@ class RehearsalStorage:
     """
 
     def __init__(self, inner: Storage) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._sizes: dict[str, int] = {}
         self._small: dict[str, bytes] = {}
         self._lock = threading.Lock()
-
-    @property
-    def location(self) -> str:
-        return self._inner.location
 
     @property
     def bytes_put(self) -> int:
@@ -47,20 +44,20 @@ class RehearsalStorage:
         with self._lock:
             kept = self._small.get(key)
         if kept is None:
-            return self._inner.get(key, offset, length)
+            return self.inner.get(key, offset, length)
         return kept[offset:] if length is None else kept[offset : offset + length]
 
     def stat(self, key: str) -> ObjectInfo:
         with self._lock:
             size = self._sizes.get(key)
-        return self._inner.stat(key) if size is None else ObjectInfo(key, size)
+        return self.inner.stat(key) if size is None else ObjectInfo(key, size)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._lock:
             sizes = dict(self._sizes)
         folder = f"{prefix}/" if prefix else ""
         yield from (ObjectInfo(key, size) for key, size in sizes.items() if key.startswith(folder))
-        yield from (info for info in self._inner.list(prefix) if info.key not in sizes)
+        yield from (info for info in self.inner.list(prefix) if info.key not in sizes)
 
     def delete(self, key: str) -> None:
         with self._lock:

@@ -1,0 +1,58 @@
+"""What the state remembers, as values. Moments are UTC, sizes bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from appliance.sources.interface import FoundSource
+
+
+@dataclass(frozen=True)
+class Designation:
+    """A source that is to be backed up, with the facts it had when a person said so."""
+
+    source: FoundSource
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SeenSource:
+    """A source that was ever detected, with the facts it had last."""
+
+    source: FoundSource
+    first_at: datetime
+    last_at: datetime
+
+
+class SlotOutcome(StrEnum):
+    """What became of a planned run. STARTED without an end means that the box went down meanwhile."""
+
+    STARTED = "started"
+    DONE = "done"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True)
+class SlotRecord:
+    """A planned run of the schedule `name` and what became of it; `job_id` is empty when there was none."""
+
+    name: str
+    planned_at: datetime
+    outcome: SlotOutcome
+    job_id: str = ""
+
+
+@dataclass(frozen=True)
+class UsageRecord:
+    """How much was stored in the contracted place at a moment, and under which capacity."""
+
+    at: datetime
+    used_bytes: int
+    objects: int
+    capacity_bytes: int | None

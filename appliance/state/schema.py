@@ -1,0 +1,24 @@
+"""The state's tables, as migrations: each entry takes a database from its version to the next one.
+
+A migration that was released is never changed; what has to change comes as a further one. `PRAGMA user_version`
+holds the number of migrations done. Moments are stored as microseconds since 1970 UTC, facts and texts as JSON.
+"""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE designations (id TEXT PRIMARY KEY, source TEXT NOT NULL, at INTEGER NOT NULL) STRICT",
+        "CREATE TABLE sources (id TEXT PRIMARY KEY, source TEXT NOT NULL, first_at INTEGER NOT NULL,"
+        " last_at INTEGER NOT NULL) STRICT",
+        "CREATE TABLE results (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
+        " subject TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, outcome TEXT NOT NULL,"
+        " summary TEXT NOT NULL, bytes_done INTEGER NOT NULL) STRICT",
+        "CREATE INDEX results_by_subject ON results (kind, subject, number)",
+        "CREATE TABLE slots (name TEXT NOT NULL, planned_at INTEGER NOT NULL, outcome TEXT NOT NULL,"
+        " job_id TEXT NOT NULL, PRIMARY KEY (name, planned_at)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE usages (at INTEGER PRIMARY KEY, used_bytes INTEGER NOT NULL, objects INTEGER NOT NULL,"
+        " capacity_bytes INTEGER) STRICT",
+        'CREATE TABLE "values" (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT',
+    ),
+)
