@@ -24,6 +24,7 @@ from appliance.repository.errors import (
 from appliance.repository.ids import BlobType, FileType
 from appliance.repository.index import BlobLocation
 from appliance.repository.keys import KdfCost
+from appliance.repository.lock import LockOwner
 from appliance.repository.names import quote_name, unquote_name
 from appliance.repository.reader import WantedBlob
 from appliance.repository.repository import LATEST, Repository
@@ -45,6 +46,7 @@ __all__ = [
     "FileType",
     "KdfCost",
     "LockLost",
+    "LockOwner",
     "MissingData",
     "Node",
     "NotARepository",

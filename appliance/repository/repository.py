@@ -24,16 +24,17 @@ from appliance.repository.errors import (
     SnapshotNotFound,
     WrongPassword,
 )
-from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, content_id, is_hex_id, object_key
+from appliance.repository.files import file_name, list_files, load_file, load_json, store_file, store_json
+from appliance.repository.ids import CONFIG_KEY, BlobType, FileType
 from appliance.repository.index import BlobLocation, Index
 from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, open_key, seal_key
+from appliance.repository.lock import LockOwner, RepositoryLock
 from appliance.repository.pack import TARGET_SIZE
 from appliance.repository.reader import WantedBlob, blob_name, read_blob, read_pack_blobs
 from appliance.repository.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from appliance.repository.timestamps import from_datetime
 from appliance.repository.tree import Tree, decode_tree
-from appliance.repository.unpacked import MAX_FILE, decode_unpacked, encode_unpacked
 from appliance.repository.writer import UPLOADS, BlobWriter
 from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, Storage
 from appliance.text import T
@@ -63,7 +64,7 @@ class Repository:
         self._master = master
         self._entropy = entropy
         self.sealer = Sealer(master, entropy)
-        self._guards: list[Callable[[], None]] = []
+        self._locks: list[RepositoryLock] = []
 
     def __repr__(self) -> str:
         return f"Repository({self.storage.location!r})"
@@ -91,11 +92,7 @@ class Repository:
 
         The key is stored before the config: a place is a repository from the moment its config is there.
         """
-        if (
-            _exists(storage, CONFIG_KEY)
-            or any(_files(storage, FileType.KEY))
-            or any(_files(storage, FileType.SNAPSHOT))
-        ):
+        if _exists(storage, CONFIG_KEY) or list_files(storage, FileType.KEY) or list_files(storage, FileType.SNAPSHOT):
             raise RepositoryExists(storage.location)
         config = new_config(entropy)
         repository = cls(storage, MasterKey.generate(entropy), config, entropy)
@@ -146,37 +143,22 @@ class Repository:
     # --- whole files -----------------------------------------------------------------------------------------
 
     def list_files(self, kind: FileType) -> list[ObjectInfo]:
-        """The repository's own files of this kind; whatever else lies in the folder is ignored (format 1.1)."""
-        return list(_files(self.storage, kind))
+        """The repository's own files of this kind, by name; whatever else lies in the folder is ignored."""
+        return list_files(self.storage, kind)
 
     def save_file(self, kind: FileType, data: Buffer) -> bytes:
         """Stores a file under its id, which is returned. Raises `LockLost` rather than write without the lock."""
-        for guard in self._guards:
-            guard()
-        file_id = content_id(data)
-        self.storage.put(object_key(kind, file_id.hex()), data)
-        return file_id
+        self._ensure_locked()
+        return store_file(self.storage, kind, data)
 
     def save_json(self, kind: FileType, json: bytes) -> str:
-        """Stores a snapshot, index file or lock; its hexadecimal id."""
-        return self.save_file(kind, self.sealer.seal(encode_unpacked(json))).hex()
+        """Stores a snapshot or index file, as `save_file` does; its hexadecimal id."""
+        self._ensure_locked()
+        return store_json(self.storage, self.sealer, kind, json)
 
     def load_json(self, info: ObjectInfo) -> Buffer:
-        """The JSON of a snapshot, index file or lock that was listed. Raises `DamagedData`."""
-        if info.size > MAX_FILE:
-            raise DamagedData(T("It is larger than it may be."), info.key)
-        try:
-            return decode_unpacked(self.sealer.open(self._get_whole(info.key)))
-        except DamagedData as damage:
-            raise damage.named(info.key) from None
-
-    def _get_whole(self, key: str) -> bytes:
-        """A file whose content matches its name; read twice before it is called damaged, as a wire can err too."""
-        for _ in range(2):
-            data = self.storage.get(key)
-            if content_id(data).hex() == file_name(key):
-                return data
-        raise DamagedData(T("Its content does not match its name."), key)
+        """The JSON of a snapshot or index file that was listed. Raises `DamagedData`, or the storage's error."""
+        return load_json(self.storage, self.sealer, info)
 
     # --- blobs -----------------------------------------------------------------------------------------------
 
@@ -301,22 +283,26 @@ class Repository:
     # --- locks -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def guarded(self, guard: Callable[[], None]) -> Iterator[None]:
-        """Calls `guard` before each file that is written within; what it raises keeps the file from being written."""
-        self._guards.append(guard)
+    def lock(
+        self, *, exclusive: bool = False, now: Callable[[], datetime] = utc_now, owner: LockOwner | None = None
+    ) -> Iterator[RepositoryLock]:
+        """Holds a lock on the repository. Raises `RepositoryLocked` when somebody else's is in the way.
+
+        When the lock cannot be renewed for too long, whatever this repository object writes within raises `LockLost`.
+        """
+        lock = RepositoryLock(self.storage, self.sealer, owner or LockOwner(), exclusive=exclusive, now=now)
+        lock.acquire()
+        lock.keep()
+        self._locks.append(lock)
         try:
-            yield
+            yield lock
         finally:
-            self._guards.remove(guard)
+            self._locks.remove(lock)
+            lock.release()
 
-
-def file_name(key: str) -> str:
-    """The last part of a key: a file's hexadecimal id."""
-    return key.rpartition("/")[2]
-
-
-def _files(storage: Storage, kind: FileType) -> Iterator[ObjectInfo]:
-    return (info for info in storage.list(kind) if is_hex_id(file_name(info.key)))
+    def _ensure_locked(self) -> None:
+        for lock in tuple(self._locks):
+            lock.ensure_held()
 
 
 def _exists(storage: Storage, key: str) -> bool:
@@ -331,14 +317,9 @@ def _find_master_key(storage: Storage, password: str) -> MasterKey:
     """Raises `WrongPassword`; `DamagedData` when there is no whole key file at all."""
     damage = DamagedData(T("There is no key file."), FileType.KEY)
     whole = 0
-    for info in sorted(_files(storage, FileType.KEY), key=lambda info: info.key):
+    for info in list_files(storage, FileType.KEY):
         try:
-            if info.size > MAX_KEY_FILE:
-                raise DamagedData(T("It is larger than it may be."))
-            key_file = storage.get(info.key)
-            if content_id(key_file).hex() != file_name(info.key):
-                raise DamagedData(T("Its content does not match its name."))
-            master = open_key(key_file, password)
+            master = open_key(load_file(storage, info, MAX_KEY_FILE), password)
         except DamagedData as error:
             damage = error.named(info.key)
             continue

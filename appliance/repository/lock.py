@@ -1,0 +1,260 @@
+"""Locks: who is working on the repository, told to everybody else (format 1.10).
+
+A lock is a small file that is there for as long as the work goes on, and written anew every five minutes. Any
+number of shared locks may be there at once; an exclusive one is alone. restic calls a lock older than half an hour
+abandoned, so work that could not renew its lock for three quarters of that stops before somebody takes over.
+
+Stock restic asks whether a lock's process is alive by sending it SIGHUP, when it runs on the same host as the same
+user. A process that holds a lock must therefore ignore SIGHUP or handle it; that is up to whoever owns the process,
+as a library does not touch signals.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from appliance.errors import KurabakoError
+from appliance.repository.crypto import Sealer
+from appliance.repository.errors import DamagedData, LockLost, RepositoryLocked
+from appliance.repository.files import list_files, load_json, store_json
+from appliance.repository.ids import FileType, object_key
+from appliance.repository.timestamps import from_datetime
+from appliance.storage.interface import ObjectInfo, ObjectNotFound, Storage
+from appliance.text import T
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 300.0
+STALE_SECONDS = 1800.0
+GIVE_UP_SECONDS = STALE_SECONDS - 1.5 * REFRESH_SECONDS
+"""Seconds without a renewal after which nothing more is written: well before others may call the lock abandoned."""
+
+SETTLE_SECONDS = 0.2
+"""Between writing a lock and looking again: whoever came at the same time is seen by then."""
+
+READ_AGAIN_SECONDS = (5.0, 10.0, 20.0)
+"""Pauses before a lock that cannot be read is read again; it may be half written or just vanishing."""
+
+
+class LockFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A lock as it is stored. `process` is ours alone: it tells a process from a later one with the same number."""
+
+    time: str
+    exclusive: bool = msgspec.field(default_factory=lambda: False)
+    hostname: str = ""
+    username: str = ""
+    pid: int = 0
+    uid: int = 0
+    gid: int = 0
+    process: str = ""
+
+
+_decoder = msgspec.json.Decoder(LockFile)
+
+
+def decode_lock(json: bytes | bytearray | memoryview) -> LockFile:
+    """Raises `DamagedData`."""
+    try:
+        return _decoder.decode(json)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise DamagedData(T("It does not follow the format.")) from None
+
+
+def process_identity(pid: int) -> str | None:
+    """A name for the process that no other will ever have, or None when there is no such process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    started = stat.rpartition(")")[2].split()[19]  # field 22, starttime; the name before ")" may hold anything
+    return f"{boot}/{started}"
+
+
+def _boot_seconds() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class LockOwner:
+    """Who locks, and how it is told whether the process of another lock of this host still runs."""
+
+    hostname: str = field(default_factory=socket.gethostname)
+    username: str = field(default_factory=getpass.getuser)
+    pid: int = field(default_factory=os.getpid)
+    uid: int = field(default_factory=os.getuid)
+    gid: int = field(default_factory=os.getgid)
+    identify: Callable[[int], str | None] = process_identity
+
+
+class RepositoryLock:
+    """One lock: `acquire`, `refresh` every `REFRESH_SECONDS`, `release`. `keep` does the middle part in a thread.
+
+    `now` is the time of day, `elapsed` seconds that also pass while the machine sleeps, `pause` waits seconds.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        sealer: Sealer,
+        owner: LockOwner,
+        *,
+        exclusive: bool,
+        now: Callable[[], datetime],
+        elapsed: Callable[[], float] = _boot_seconds,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._storage = storage
+        self._sealer = sealer
+        self._owner = owner
+        self._exclusive = exclusive
+        self._now = now
+        self._elapsed = elapsed
+        self._pause = pause
+        self._names: list[str] = []
+        self._refreshed = 0.0
+        self._mutex = threading.Lock()
+        self._released = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def acquire(self) -> None:
+        """Raises `RepositoryLocked` while somebody else's lock is in the way."""
+        self._refuse_conflicts()
+        self._write()
+        try:
+            self._pause(SETTLE_SECONDS)
+            self._refuse_conflicts()
+        except BaseException:
+            self._remove(self._names)
+            raise
+
+    def keep(self, interval: float = REFRESH_SECONDS) -> None:
+        """Renews the lock every `interval` seconds from now until `release`."""
+        self._keeper = threading.Thread(target=self._keep, args=(interval,), name="lock", daemon=True)
+        self._keeper.start()
+
+    def refresh(self) -> None:
+        """Writes the lock anew. Raises `LockLost` when it was overdue and somebody has removed it meanwhile."""
+        with self._mutex:
+            overdue = self._is_overdue()
+            current = self._names[-1]
+            if overdue:
+                self._require(current)
+            self._write()
+            if overdue:
+                # Whoever removed it between the look and the write may hold the repository now.
+                self._pause(SETTLE_SECONDS)
+                self._require(current)
+            self._remove(self._names[:-1])
+
+    def ensure_held(self) -> None:
+        """Raises `LockLost` when the lock is too old to be relied on, and cannot be renewed at the last moment."""
+        if self._is_overdue():
+            try:
+                self.refresh()
+            except LockLost:
+                raise
+            except KurabakoError as error:
+                raise LockLost from error
+
+    def release(self) -> None:
+        """Removes the lock. Where that fails it stays behind, and is removed as a dead process's at the next start."""
+        self._released.set()
+        if self._keeper is not None:
+            self._keeper.join()
+        with self._mutex:
+            self._remove(self._names)
+
+    def _keep(self, interval: float) -> None:
+        while not self._released.wait(interval):
+            try:
+                self.refresh()
+            except KurabakoError as error:
+                log.warning("the lock was not renewed: %s", error)
+
+    def _is_overdue(self) -> bool:
+        return self._elapsed() - self._refreshed > GIVE_UP_SECONDS
+
+    def _write(self) -> None:
+        owner = self._owner
+        started = self._elapsed()
+        lock = LockFile(
+            time=from_datetime(self._now()),
+            exclusive=self._exclusive,
+            hostname=owner.hostname,
+            username=owner.username,
+            pid=owner.pid,
+            uid=owner.uid,
+            gid=owner.gid,
+            process=owner.identify(owner.pid) or "",
+        )
+        self._names.append(store_json(self._storage, self._sealer, FileType.LOCK, msgspec.json.encode(lock)))
+        self._refreshed = started
+
+    def _require(self, name: str) -> None:
+        try:
+            self._storage.stat(object_key(FileType.LOCK, name))
+        except ObjectNotFound:
+            self._remove(self._names[self._names.index(name) + 1 :])
+            self._refreshed = float("-inf")
+            raise LockLost from None
+
+    def _remove(self, names: list[str]) -> None:
+        for name in tuple(names):
+            try:
+                self._storage.delete(object_key(FileType.LOCK, name))
+                self._names.remove(name)
+            except KurabakoError as error:
+                log.warning("a lock was not removed: %s", error)
+
+    def _refuse_conflicts(self) -> None:
+        for info in list_files(self._storage, FileType.LOCK):
+            name = info.key.rpartition("/")[2]
+            if name in self._names or not info.size:
+                continue
+            other = self._read(info)
+            if other is None or self._clear_if_dead(info, other):
+                continue
+            if self._exclusive or other.exclusive:
+                raise RepositoryLocked(
+                    who=other.username,
+                    hostname=other.hostname,
+                    pid=other.pid,
+                    since=other.time,
+                    exclusive=other.exclusive,
+                )
+
+    def _read(self, info: ObjectInfo) -> LockFile | None:
+        """The lock, or None when it is gone. Raises `DamagedData` when it stays unreadable."""
+        for seconds in (*READ_AGAIN_SECONDS, None):
+            try:
+                return decode_lock(load_json(self._storage, self._sealer, info))
+            except ObjectNotFound:
+                return None
+            except DamagedData as damage:
+                if seconds is None:
+                    raise damage.named(info.key) from None
+                self._pause(seconds)
+        return None
+
+    def _clear_if_dead(self, info: ObjectInfo, other: LockFile) -> bool:
+        """Removes a lock of this host whose process is gone, as after a power cut; whether it did."""
+        if other.hostname != self._owner.hostname:
+            return False
+        identity = self._owner.identify(other.pid)
+        if identity is not None and other.process in ("", identity):
+            return False
+        self._storage.delete(info.key)
+        log.info("removed the lock of process %d of this host, which is gone", other.pid)
+        return True
