@@ -1,0 +1,386 @@
+"""Carrying out a backup.
+
+The calling thread walks the sources, compares with the parent snapshot and opens folders; reader threads turn
+new and changed files into blobs (`files`); whoever finishes the last thing in a folder stores its tree
+(`folders`). Packs are durable before the index that names them, and both before the snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from appliance import __version__
+from appliance.backup.files import SMALL, Events, FileReaders, FileTask
+from appliance.backup.folders import Folder, Folders
+from appliance.backup.nodes import is_unchanged, node_of
+from appliance.backup.plan import BackupPlan, path_names
+from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
+from appliance.repository import (
+    BlobType,
+    BlobWriter,
+    DamagedData,
+    Node,
+    Repository,
+    Snapshot,
+    SnapshotSummary,
+    from_datetime,
+)
+from appliance.sources.excludes import Excludes
+from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, Source, SourceError
+from appliance.sources.walk import list_directory
+from appliance.status.model import Outcome, Progress
+from appliance.text import T
+
+PROGRAM = f"kurabako {__version__}"
+_DIR = EntryType.DIR
+_FILE = EntryType.FILE
+
+
+def execute_backup(
+    repository: Repository,
+    plan: BackupPlan,
+    source: Source | Sequence[Source],
+    *,
+    now: Callable[[], datetime],
+    workers: int = 2,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> BackupReport:
+    """Makes the planned snapshot of the sources that were planned, in the same order.
+
+    `workers` files are read at once (1 suits a spinning disk, more a server over a network). `on_progress` is called
+    from any thread, one call at a time, after each directory and each few files; it is for the caller to show fewer.
+
+    What is wrong with single files, or with a source as a whole, is in the report. Raised is what keeps the
+    repository from being written, such as a full place; what was stored by then is used by the next run. Nothing is
+    read back that this run wrote, so that a run into a storage that swallows what it gets tells exact sizes.
+    """
+    sources = list(source) if isinstance(source, Sequence) else [source]
+    if tuple(each.id for each in sources) != plan.source_ids:
+        raise ValueError("these are not the sources that were planned")
+    run = _Run(repository, plan, on_progress, cancelled)
+    try:
+        with repository.writer() as writer:
+            run.collect(writer, sources, workers)
+    except _Cancelled:
+        return replace(run.report(from_datetime(now()), writer), outcome=Outcome.CANCELLED)
+    report = run.report(from_datetime(now()), writer)
+    if report.snapshot is None:
+        return report
+    return replace(report, snapshot=repository.save_snapshot(report.snapshot))
+
+
+class _Cancelled(Exception):
+    """Unwinds a run that is no longer wanted."""
+
+
+class _Run:
+    """The state of one run; its counters are shared by all threads under one lock."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        plan: BackupPlan,
+        on_progress: Callable[[Progress], None] | None,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._repository = repository
+        self._plan = plan
+        self._on_progress = on_progress
+        self._cancelled = cancelled
+        self._excludes = Excludes(plan.excludes)
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._unreadable: list[Unreadable] = []
+        self._not_crossed: list[str] = []
+        self._lost: set[str] = set()
+        self._bytes_done = 0
+        self._progress_lock = threading.Lock()
+        self._found_something = False
+        self._tree: bytes | None = None
+
+    # --- the walk ------------------------------------------------------------------------------------------------
+
+    def collect(self, writer: BlobWriter, sources: Sequence[Source], workers: int) -> None:
+        """Walks all sources and stores all that is new; raises `_Cancelled`."""
+        self._folders = Folders(writer, self._on_folder)
+        events = Events(self._on_files, self._on_bytes, self._on_error, self._is_lost, self._check)
+        savers = max(2, os.cpu_count() or 1)
+        self._readers = FileReaders(
+            self._repository.chunker(), writer, self._folders, events, readers=workers, savers=savers
+        )
+        try:
+            top = self._folders.open(None, None)
+            inner = self._open_inner_folders(top, sources)
+            for source in sources:
+                self._collect_source(source, inner[path_names(source.snapshot_path)[:-1]])
+            for names in sorted(inner, key=len, reverse=True):
+                self._folders.close(inner[names])
+            self._readers.finish()
+        except BaseException as failure:
+            self._readers.abort(failure)
+            raise
+        self._check()
+        self._tree = self._folders.root_tree
+
+    def _open_inner_folders(self, top: Folder, sources: Sequence[Source]) -> dict[Path, Folder]:
+        """The folders that lead to the sources, by their path; the sources themselves are not among them.
+
+        A source does not tell what lies above it, so they look like its root, with plain permissions.
+        """
+        inner: dict[Path, Folder] = {(): top}
+        for source in sources:
+            names = path_names(source.snapshot_path)
+            for depth in range(1, len(names)):
+                path = names[:depth]
+                if path not in inner:
+                    entry = Entry(path[-1], _DIR, 0o755)
+                    try:
+                        root = source.root()
+                        entry.mtime_ns = entry.ctime_ns = root.mtime_ns
+                    except SourceError:
+                        pass  # reported when it is collected
+                    inner[path] = self._folders.open(inner[path[:-1]], node_of(entry), self._previous(path))
+        return inner
+
+    def _previous(self, path: Path) -> Node | None:
+        """The node at `path` in the parent snapshot."""
+        if self._plan.parent is None:
+            return None
+        node: Node | None = Node(name="", type=_DIR.value, subtree=self._plan.parent.tree)
+        for name in path:
+            node = self._previous_nodes(node).get(name)
+        return node
+
+    def _previous_nodes(self, folder: Node | None) -> dict[bytes, Node]:
+        """What the parent snapshot has in this folder. What cannot be read of it is simply read from the source."""
+        if folder is None or folder.type != _DIR or not folder.subtree:
+            return {}
+        try:
+            return {node.raw_name: node for node in self._repository.load_tree(bytes.fromhex(folder.subtree)).nodes}
+        except DamagedData:
+            return {}
+
+    def _collect_source(self, source: Source, above: Folder) -> None:
+        """Walks a source depth-first. The walk never recurses, however deep the tree."""
+        names = path_names(source.snapshot_path)
+        root = self._root(source)
+        if root is None:
+            return
+        previous = self._previous(names)
+        if root.type is not _DIR:
+            root.name = names[-1]
+            self._record(source, None, [root], above, {names[-1]: previous} if previous else {})
+            self._found_something = True
+            return
+        entries = self._list(source, ())
+        if entries is None:
+            return
+        folder = self._folders.open(above, node_of(root, names[-1]), previous) if names else above
+        path: Path = ()
+        open_folders = [(path, folder, self._record(source, (), entries, folder, self._previous_nodes(previous)))]
+        while open_folders:
+            path, folder, waiting = open_folders[-1]
+            if not waiting or self._is_lost(source):
+                if folder is not above:
+                    self._folders.close(folder)
+                open_folders.pop()
+                continue
+            entry, previous = waiting.pop()
+            path = (*path, entry.name)
+            if not self._complete(source, path, entry):
+                continue
+            entries = self._list(source, path)
+            if entries is None:
+                continue
+            folder = self._folders.open(folder, node_of(entry), previous)
+            nodes = self._previous_nodes(previous) if entries else {}
+            open_folders.append((path, folder, self._record(source, path, entries, folder, nodes)))
+
+    def _root(self, source: Source) -> Entry | None:
+        try:
+            return source.root()
+        except SourceError as error:
+            self._on_error(source, (), error)
+            return None
+
+    def _complete(self, source: Source, path: Path, entry: Entry) -> bool:
+        try:
+            source.complete(path, entry)
+        except SourceError as error:
+            self._on_error(source, path, error)
+            return False
+        return True
+
+    def _list(self, source: Source, path: Path) -> list[Entry] | None:
+        """The entries of a directory; none for one on another file system, None for one that cannot be read."""
+        self._check()
+        self._report_progress(path)
+        try:
+            entries = list_directory(source, path, self._excludes)
+        except OtherFileSystem:
+            self._not_crossed.append(_display(source, path))
+            return []
+        except SourceError as error:
+            self._on_error(source, path, error)
+            return None
+        self._found_something = True
+        return entries
+
+    def _record(
+        self, source: Source, path: Path | None, entries: list[Entry], folder: Folder, known: dict[bytes, Node]
+    ) -> list[tuple[Entry, Node | None]]:
+        """Records the entries of a directory that are not directories themselves; returns those, the last first.
+
+        `known` is what the parent snapshot has there. A `path` of None is for a source that is a single file.
+        """
+        below: list[tuple[Entry, Node | None]] = []
+        unchanged = unchanged_bytes = 0
+        trusts_inode = source.trusts_inode
+        for entry in entries:
+            previous = known.get(entry.name)
+            if entry.type is _DIR:
+                below.append((entry, previous))
+                continue
+            entry_path = () if path is None else (*path, entry.name)
+            if not self._complete(source, entry_path, entry):
+                if self._is_lost(source):
+                    break
+                continue
+            node = node_of(entry)
+            if entry.type is not _FILE:
+                folder.nodes.append(node)
+            elif previous is not None and self._is_reusable(node, previous, trusts_inode):
+                node.content = previous.content
+                folder.nodes.append(node)
+                unchanged += 1
+                unchanged_bytes += entry.size
+            else:
+                self._folders.expect(folder, 1)
+                self._readers.submit(FileTask(source, entry_path, entry, node, previous, folder))
+        if unchanged:
+            with self._lock:
+                self._counts["files_unmodified"] += unchanged
+                self._counts["total_files_processed"] += unchanged
+                self._counts["total_bytes_processed"] += unchanged_bytes
+                self._bytes_done += unchanged_bytes
+        below.reverse()
+        return below
+
+    def _is_reusable(self, node: Node, previous: Node, trusts_inode: bool) -> bool:
+        """Whether the file's content is that of the parent snapshot, and still stored."""
+        has_blob = self._repository.has_blob
+        return is_unchanged(node, previous, trusts_inode=trusts_inode) and all(
+            has_blob(BlobType.DATA, blob_id) for blob_id in previous.content_ids
+        )
+
+    # --- what the threads report -------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._cancelled():
+            raise _Cancelled
+
+    def _is_lost(self, source: Source) -> bool:
+        return source.id in self._lost
+
+    def _on_files(self, tasks: list[FileTask]) -> None:
+        new = sum(task.previous is None for task in tasks)
+        with self._lock:
+            self._counts["files_new"] += new
+            self._counts["files_changed"] += len(tasks) - new
+            self._counts["total_files_processed"] += len(tasks)
+            self._counts["total_bytes_processed"] += sum(task.node.size for task in tasks)
+            self._bytes_done += sum(task.node.size for task in tasks if task.entry.size <= SMALL)
+        if tasks:
+            self._report_progress(tasks[-1].path)
+
+    def _on_bytes(self, path: Path, count: int) -> None:
+        with self._lock:
+            self._bytes_done += count
+        self._report_progress(path)
+
+    def _on_folder(self, previous: Node | None, node: Node) -> None:
+        if previous is None or previous.type != _DIR:
+            change = "dirs_new"
+        else:
+            change = "dirs_unmodified" if previous.subtree == node.subtree else "dirs_changed"
+        with self._lock:
+            self._counts[change] += 1
+
+    def _on_error(self, source: Source, path: Path, error: SourceError) -> None:
+        """Notes what is wrong; that a source is lost is noted once, however many threads find out."""
+        with self._lock:
+            if source.id in self._lost:
+                return
+            if error.lost:
+                self._lost.add(source.id)
+            self._unreadable.append(Unreadable(_display(source, path), error.what))
+
+    def _report_progress(self, path: Path) -> None:
+        if self._on_progress is None:
+            return
+        with self._progress_lock:
+            self._on_progress(
+                Progress(
+                    T("Backing up"),
+                    bytes_done=self._bytes_done,
+                    bytes_total=self._plan.expected_bytes,
+                    files_done=self._counts["total_files_processed"],
+                    files_total=self._plan.expected_files,
+                    errors=len(self._unreadable),
+                    item=b"/".join(path).decode("utf-8", "backslashreplace"),
+                )
+            )
+
+    # --- the result --------------------------------------------------------------------------------------------------
+
+    def report(self, end: str, writer: BlobWriter) -> BackupReport:
+        """What was done, with the snapshot (not saved yet) unless there is nothing to be kept."""
+        plan, counts = self._plan, writer.counts
+        summary = SnapshotSummary(
+            backup_start=from_datetime(plan.time),
+            backup_end=end,
+            data_blobs=counts.data_blobs,
+            tree_blobs=counts.tree_blobs,
+            data_added=counts.data_added,
+            data_added_packed=counts.data_added_packed,
+            **self._counts,
+        )
+        partial = bool(self._unreadable)
+        snapshot = None
+        if self._tree is not None and self._found_something:
+            tags = [*plan.tags, *([PARTIAL_TAG] if partial else []), *([LOST_TAG] if self._lost else [])]
+            snapshot = Snapshot(
+                time=summary.backup_start,
+                parent=plan.parent.id if plan.parent else None,
+                tree=self._tree.hex(),
+                paths=[_printable(path) for path in plan.paths],
+                hostname=plan.hostname,
+                username=plan.username,
+                uid=os.getuid(),
+                gid=os.getgid(),
+                excludes=list(plan.excludes),
+                tags=list(dict.fromkeys(tags)),
+                program_version=PROGRAM,
+                summary=summary,
+            )
+        outcome = Outcome.FAILED if snapshot is None else Outcome.PARTIAL if partial else Outcome.DONE
+        return BackupReport(
+            outcome, snapshot, summary, tuple(self._unreadable), tuple(self._not_crossed), bool(self._lost)
+        )
+
+
+def _display(source: Source, path: Path) -> str:
+    return b"/".join((source.snapshot_path.rstrip("/").encode("utf-8", "surrogateescape"), *path)).decode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _printable(path: str) -> str:
+    """A snapshot's paths are text, which a name that is no UTF-8 is not."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,87 @@
+"""Directories whose trees are not stored yet.
+
+A directory's tree can be written only when all its files and directories are done, which happens in any order on
+several threads. Each open `Folder` counts what it still waits for; who finishes the last of it writes the tree,
+hands the node to the parent, and goes on there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from appliance.repository import BlobType, BlobWriter, Node, encode_tree
+
+
+class Folder:
+    """A directory being collected. `node` is its own entry in its parent, None for the snapshot's root.
+
+    `previous` is its node in the parent snapshot.
+    """
+
+    __slots__ = ("node", "nodes", "parent", "previous", "waiting")
+
+    def __init__(self, parent: Folder | None, node: Node | None, previous: Node | None = None) -> None:
+        self.parent = parent
+        self.node = node
+        self.previous = previous
+        self.nodes: list[Node] = []
+        self.waiting = 1
+        """What is not done: files, directories, and 1 for whoever opened the folder and still adds to it."""
+
+
+class Folders:
+    """Stores the trees of folders that are done. Any number of threads may use one object.
+
+    `on_stored(previous, node)` is told of every directory but the root, by the thread that stored it.
+    """
+
+    def __init__(self, writer: BlobWriter, on_stored: Callable[[Node | None, Node], None]) -> None:
+        self._writer = writer
+        self._on_stored = on_stored
+        self._lock = threading.Lock()
+        self.root_tree: bytes | None = None
+        """The snapshot's tree, once the root is done."""
+
+    def open(self, parent: Folder | None, node: Node | None, previous: Node | None = None) -> Folder:
+        """A new folder, which its parent, itself still open, waits for until it is closed and all in it is done."""
+        if parent is not None:
+            self.expect(parent, 1)
+        return Folder(parent, node, previous)
+
+    def expect(self, folder: Folder, count: int) -> None:
+        """`folder` waits for so many more nodes, each of which is to be `settle`d."""
+        with self._lock:
+            folder.waiting += count
+
+    def settle(self, settled: Sequence[tuple[Folder, Node | None]]) -> None:
+        """Things that folders waited for are done; None adds no node (the thing could not be read)."""
+        done = []
+        with self._lock:
+            for folder, node in settled:
+                if node is not None:
+                    folder.nodes.append(node)
+                folder.waiting -= 1
+                if not folder.waiting:
+                    done.append(folder)
+        for folder in done:
+            self._store(folder)
+
+    def close(self, folder: Folder) -> None:
+        """Its opener adds nothing more."""
+        self.settle([(folder, None)])
+
+    def _store(self, folder: Folder) -> None:
+        current: Folder | None = folder
+        while current is not None:
+            saved = self._writer.save(BlobType.TREE, encode_tree(current.nodes))
+            current.nodes = []
+            if current.node is None or current.parent is None:
+                self.root_tree = saved.id
+                return
+            current.node.subtree = saved.id.hex()
+            self._on_stored(current.previous, current.node)
+            with self._lock:
+                current.parent.nodes.append(current.node)
+                current.parent.waiting -= 1
+                current = None if current.parent.waiting else current.parent

@@ -1,0 +1,118 @@
+"""What a backup will do: which sources go where in the snapshot, and which snapshot it builds upon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from appliance.backup.report import LOST_TAG
+from appliance.errors import ExitCode, KurabakoError
+from appliance.repository import Repository, Snapshot
+from appliance.sources.interface import Source
+from appliance.text import T
+
+AUTO = "auto"
+"""As a parent: the latest snapshot of the same host and paths."""
+
+
+class OverlappingSources(KurabakoError):
+    """Two sources would have the same place in one snapshot."""
+
+    code = "backup.overlapping-sources"
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(
+            T("{one} and {other} cannot be backed up together: one contains the other.", one=one, other=other),
+            todo=T("Name only the outer one."),
+        )
+
+
+@dataclass(frozen=True)
+class BackupPlan:
+    """A backup to be. `paths` are the sources' places in the snapshot, in the order of the sources.
+
+    `expected_files` and `expected_bytes` are those of the parent, None when nothing is known.
+    """
+
+    time: datetime
+    hostname: str
+    username: str
+    source_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    tags: tuple[str, ...]
+    excludes: tuple[str, ...]
+    parent: Snapshot | None
+
+    @property
+    def expected_files(self) -> int | None:
+        summary = self.parent.summary if self.parent else None
+        return summary.total_files_processed if summary else None
+
+    @property
+    def expected_bytes(self) -> int | None:
+        summary = self.parent.summary if self.parent else None
+        return summary.total_bytes_processed if summary else None
+
+
+def plan_backup(
+    repository: Repository,
+    source: Source | Sequence[Source],
+    *,
+    hostname: str,
+    now: Callable[[], datetime],
+    username: str = "",
+    tags: Sequence[str] = (),
+    excludes: Sequence[str] = (),
+    parent: str | None = AUTO,
+) -> BackupPlan:
+    """Plans one snapshot of one or several sources. Nothing is written.
+
+    `parent` names the snapshot whose unchanged files are not read again: `AUTO`, an id or `latest`, or None to
+    read everything. The repository's index is loaded if that has not been done. Raises `OverlappingSources`,
+    `SnapshotNotFound` and what reading the repository raises.
+    """
+    sources = list(source) if isinstance(source, Sequence) else [source]
+    if not sources:
+        raise ValueError("a backup needs a source")
+    paths = tuple(each.snapshot_path for each in sources)
+    _check_apart(paths)
+    found: Snapshot | None = None
+    if parent == AUTO:
+        found = _latest_of(repository.snapshots(), hostname, paths)
+    elif parent is not None:
+        found = repository.find_snapshot(parent)
+    if not repository.index.packs():
+        repository.load_index()
+    return BackupPlan(
+        time=now(),
+        hostname=hostname,
+        username=username,
+        source_ids=tuple(each.id for each in sources),
+        paths=paths,
+        tags=tuple(tags),
+        excludes=tuple(excludes),
+        parent=found,
+    )
+
+
+def _latest_of(snapshots: Sequence[Snapshot], hostname: str, paths: Sequence[str]) -> Snapshot | None:
+    """The latest snapshot of these paths, rather one that has seen all of them than one cut short."""
+    same = [each for each in snapshots if each.hostname == hostname and sorted(each.paths) == sorted(paths)]
+    whole = [each for each in same if LOST_TAG not in each.tags]
+    best = whole or same
+    return best[-1] if best else None
+
+
+def _check_apart(paths: Sequence[str]) -> None:
+    split = sorted((path_names(path), path) for path in paths)
+    for (outer, one), (inner, other) in pairwise(split):
+        if inner[: len(outer)] == outer:
+            raise OverlappingSources(one, other)
+
+
+def path_names(path: str) -> tuple[bytes, ...]:
+    """The names that lead from the root of a snapshot to `path`."""
+    return tuple(name.encode("utf-8", "surrogateescape") for name in path.split("/") if name)
