@@ -103,17 +103,13 @@ class Repository:
     @classmethod
     def open(cls, storage: Storage, password: str, *, entropy: Entropy = os.urandom) -> Repository:
         """Opens with the first key that `password` fits. Raises `NotARepository`, `WrongPassword`, `DamagedData`."""
-        try:
-            if storage.stat(CONFIG_KEY).size > _MAX_CONFIG:
-                raise DamagedData(T("It is larger than it may be."), CONFIG_KEY)
-            sealed = storage.get(CONFIG_KEY)
-        except ObjectNotFound:
-            raise NotARepository(storage.location) from None
+        sealed = _load_sealed_config(storage)
         master = _find_master_key(storage, password)
-        try:
-            return cls(storage, master, decode_config(Sealer(master).open(sealed)), entropy)
-        except DamagedData as damage:
-            raise damage.named(CONFIG_KEY) from None
+        return cls(storage, master, _open_config(sealed, Sealer(master)), entropy)
+
+    def reload_config(self) -> Config:
+        """The config as it is stored now. Raises `DamagedData`, `NotARepository` or the storage's error."""
+        return _open_config(_load_sealed_config(self.storage), self.sealer)
 
     def add_key(
         self,
@@ -311,6 +307,22 @@ def _exists(storage: Storage, key: str) -> bool:
     except ObjectNotFound:
         return False
     return True
+
+
+def _load_sealed_config(storage: Storage) -> bytes:
+    try:
+        if storage.stat(CONFIG_KEY).size > _MAX_CONFIG:
+            raise DamagedData(T("It is larger than it may be."), CONFIG_KEY)
+        return storage.get(CONFIG_KEY)
+    except ObjectNotFound:
+        raise NotARepository(storage.location) from None
+
+
+def _open_config(sealed: bytes, sealer: Sealer) -> Config:
+    try:
+        return decode_config(sealer.open(sealed))
+    except DamagedData as damage:
+        raise damage.named(CONFIG_KEY) from None
 
 
 def _find_master_key(storage: Storage, password: str) -> MasterKey:

@@ -1,0 +1,332 @@
+"""Is the repository whole? Everything stock restic's check looks at, and what it does not (format 1.11).
+
+Beyond restic: gaps between blobs without reading data, the order and spelling of names in trees, key files, and
+file sizes that do not match their content. Index files are taken one at a time and packs a few at a time, so memory
+stays bounded whatever the repository's size; only ids of packs and trees are kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeVar
+
+from appliance.errors import KurabakoError
+from appliance.repository.errors import DamagedData
+from appliance.repository.files import file_name, load_file
+from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, content_id, object_key
+from appliance.repository.indexfile import decode_index
+from appliance.repository.keys import MAX_KEY_FILE
+from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
+from appliance.repository.reader import blob_name, decode_blob
+from appliance.repository.repository import Repository
+from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, is_valid_name
+from appliance.storage.interface import Buffer, ObjectInfo
+from appliance.text import T, Text
+
+_READERS = 4
+"""Packs or trees read at once; each pack takes its own size in memory, 16 MiB as a rule."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class CheckFinding:
+    """One thing found. `kind` is a stable word for it, `name` the object, blob or path it is about."""
+
+    kind: str
+    name: str
+    what: Text
+
+
+@dataclass
+class CheckReport:
+    """What was found. An error means that something stored cannot be relied on, a hint that space may be wasted."""
+
+    errors: list[CheckFinding] = field(default_factory=list)
+    hints: list[CheckFinding] = field(default_factory=list)
+    snapshots: int = 0
+    trees: int = 0
+    packs: int = 0
+    bytes_read: int = 0
+    """Bytes of packs whose every blob was read and verified."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors
+
+    def error(self, kind: str, name: str, what: Text) -> None:
+        self.errors.append(CheckFinding(kind, name, what))
+
+    def hint(self, kind: str, name: str, what: Text) -> None:
+        self.hints.append(CheckFinding(kind, name, what))
+
+
+def check(
+    repository: Repository, *, read_data: bool = False, on_progress: Callable[[int, int], None] | None = None
+) -> CheckReport:
+    """Checks a freshly opened repository, whose index it loads; with `read_data` every byte of every pack is read.
+
+    What is damaged is reported, not raised; a storage that cannot be listed at all raises its error. `on_progress`
+    gets the bytes of index files and packs that are done, and those in all.
+    """
+    return _Check(repository, read_data, on_progress or _no_progress).run()
+
+
+class _Check:
+    def __init__(self, repository: Repository, read_data: bool, on_progress: Callable[[int, int], None]) -> None:
+        self.repository = repository
+        self.read_data = read_data
+        self.on_progress = on_progress
+        self.report = CheckReport()
+        # Snapshots before index files: what a snapshot needs is indexed before the snapshot is written.
+        self.snapshot_infos = repository.list_files(FileType.SNAPSHOT)
+        self.index_infos = repository.list_files(FileType.INDEX)
+        self.pack_sizes = {
+            bytes.fromhex(file_name(info.key)): info.size for info in repository.list_files(FileType.PACK)
+        }
+        self.total = sum(info.size for info in self.index_infos)
+        if read_data:
+            self.total += sum(self.pack_sizes.values())
+        self.done = 0
+
+    def run(self) -> CheckReport:
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="check") as pool:
+            try:
+                self.check_small_files()
+                self.check_index()
+                self.check_trees(pool)
+                if self.read_data:
+                    self.check_packs(pool)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return self.report
+
+    def advance(self, size: int) -> None:
+        self.done += size
+        self.on_progress(min(self.done, self.total), self.total)
+
+    # --- config, keys, locks ---------------------------------------------------------------------------------
+
+    def check_small_files(self) -> None:
+        try:
+            self.repository.reload_config()
+        except KurabakoError as error:
+            self.report.error("config-damaged", CONFIG_KEY, error.what)
+        for info in self.repository.list_files(FileType.KEY):
+            try:
+                load_file(self.repository.storage, info, MAX_KEY_FILE)
+            except KurabakoError as error:
+                self.report.error("key-damaged", info.key, error.what)
+        for info in self.repository.list_files(FileType.LOCK):
+            try:
+                if info.size:
+                    self.repository.load_json(info)
+            except DamagedData as error:
+                self.report.error("lock-damaged", info.key, error.what)
+
+    # --- index -----------------------------------------------------------------------------------------------
+
+    def check_index(self) -> None:
+        seen: dict[bytes, bytes] = {}
+        for info in self.index_infos:
+            for pack_id, blobs in self.index_packs(info):
+                ordered = sorted(blobs, key=lambda blob: blob.offset)
+                digest = _digest(ordered)
+                if pack_id not in seen:
+                    seen[pack_id] = digest
+                    self.check_indexed_pack(pack_id, ordered)
+                    self.repository.index.add_pack(pack_id, blobs)
+                elif seen[pack_id] == digest:
+                    self.report.hint("pack-indexed-twice", pack_id.hex(), T("The pack is in two index files."))
+                else:
+                    self.report.error(
+                        "pack-indexed-differently",
+                        pack_id.hex(),
+                        T("Two index files tell different things of the pack."),
+                    )
+            self.advance(info.size)
+        self.report.packs = len(seen)
+        for pack_id in self.pack_sizes.keys() - seen.keys():
+            self.report.hint("pack-not-indexed", pack_id.hex(), T("The pack is not in any index file."))
+            if self.read_data:
+                self.advance(self.pack_sizes[pack_id])
+
+    def index_packs(self, info: ObjectInfo, *, report: bool = True) -> list[tuple[bytes, list[PackedBlob]]]:
+        try:
+            return decode_index(self.repository.load_json(info))
+        except KurabakoError as error:
+            if report:
+                self.report.error("index-damaged", info.key, error.what)
+            return []
+
+    def check_indexed_pack(self, pack_id: bytes, ordered: Sequence[PackedBlob]) -> None:
+        name = pack_id.hex()
+        stored = self.pack_sizes.get(pack_id)
+        expected = pack_size(ordered)
+        if stored is None:
+            self.report.error("pack-missing", name, T("The pack is in the index, but it is not there."))
+        elif stored != expected:
+            self.report.error(
+                "pack-size",
+                name,
+                T(
+                    "The pack has {stored} bytes; by the index it must have {expected}.",
+                    stored=stored,
+                    expected=expected,
+                ),
+            )
+        end = 0
+        for blob in ordered:
+            if blob.offset != end:
+                self.report.error("pack-gap", name, T("By the index, the blobs of the pack do not follow one another."))
+                break
+            end += blob.length
+        if len({blob.type for blob in ordered}) > 1:
+            self.report.hint("pack-mixed", name, T("The pack holds both data and trees."))
+
+    # --- snapshots and trees ---------------------------------------------------------------------------------
+
+    def check_trees(self, pool: ThreadPoolExecutor) -> None:
+        seen: set[bytes] = set()
+        waiting: list[tuple[str, bytes]] = []
+        for info in self.snapshot_infos:
+            try:
+                snapshot = self.repository.load_snapshot(info)
+            except KurabakoError as error:
+                self.report.error("snapshot-damaged", info.key, error.what)
+                continue
+            self.report.snapshots += 1
+            waiting.append((f"{snapshot.short_id}:", snapshot.tree_id))
+            while waiting:
+                # A few trees at a time, the last found first, so that few wait.
+                batch: list[tuple[str, bytes]] = []
+                while waiting and len(batch) < 4 * _READERS:
+                    path, tree_id = waiting.pop()
+                    if tree_id not in seen:
+                        seen.add(tree_id)
+                        batch.append((path, tree_id))
+                for (path, _), subtrees in zip(batch, pool.map(self.check_tree, batch), strict=True):
+                    waiting.extend((f"{path}/{name}", subtree) for name, subtree in subtrees)
+        self.report.trees = len(seen)
+
+    def check_tree(self, place: tuple[str, bytes]) -> list[tuple[str, bytes]]:
+        """The names and ids of its subtrees."""
+        path, tree_id = place
+        try:
+            nodes = self.repository.load_tree(tree_id).nodes
+        except KurabakoError as error:
+            self.report.error("tree-damaged", path or "/", error.what)
+            return []
+        subtrees: list[tuple[str, bytes]] = []
+        previous: bytes | None = None
+        for node in nodes:
+            name = f"{path}/{node.name}"
+            raw_name = self.check_name(name, node)
+            if raw_name is not None:
+                if previous is not None and raw_name <= previous:
+                    self.report.error("tree-order", name, T("The names in its folder are not in order."))
+                previous = raw_name
+            if node.type == DIR:
+                if node.subtree and any(node.subtree_id):
+                    subtrees.append((node.name, node.subtree_id))
+                else:
+                    self.report.error("node-without-subtree", name, T("The folder has no content."))
+            elif node.type == FILE:
+                self.check_content(name, node)
+            elif node.type not in NODE_TYPES:
+                self.report.error("node-type", name, T("Its type is not known."))
+        return subtrees
+
+    def check_name(self, name: str, node: Node) -> bytes | None:
+        try:
+            raw_name = node.raw_name
+        except DamagedData as error:
+            self.report.error("node-name", name, error.what)
+            return None
+        if not is_valid_name(raw_name):
+            self.report.error("node-name", name, T("No folder can hold this name."))
+        return raw_name
+
+    def check_content(self, name: str, node: Node) -> None:
+        if node.content is None:
+            self.report.error("node-without-content", name, T("The file has no list of its content."))
+            return
+        size = 0
+        for blob_id in node.content_ids:
+            locations = self.repository.index.locations(BlobType.DATA, blob_id)
+            if not locations:
+                self.report.error("blob-missing", name, T("A part of the file is not in the index."))
+                return
+            size += locations[0].plain_length
+        if size != node.size:
+            self.report.hint("file-size", name, T("The file's size is not that of its content."))
+
+    # --- packs -----------------------------------------------------------------------------------------------
+
+    def check_packs(self, pool: ThreadPoolExecutor) -> None:
+        for size in _overlapped(pool, self.check_pack, self.packs_to_read()):
+            self.report.bytes_read += size
+            self.advance(size)
+
+    def packs_to_read(self) -> Iterator[tuple[bytes, list[PackedBlob]]]:
+        read: set[bytes] = set()
+        for info in self.index_infos:
+            for pack_id, blobs in self.index_packs(info, report=False):
+                if pack_id in self.pack_sizes and pack_id not in read:
+                    read.add(pack_id)
+                    yield pack_id, blobs
+
+    def check_pack(self, pack: tuple[bytes, list[PackedBlob]]) -> int:
+        """The pack's size in bytes."""
+        pack_id, blobs = pack
+        name = pack_id.hex()
+        repository = self.repository
+        try:
+            data = repository.storage.get(object_key(FileType.PACK, name))
+        except KurabakoError as error:
+            self.report.error("pack-unreadable", name, error.what)
+            return self.pack_sizes[pack_id]
+        if content_id(data) != pack_id:
+            self.report.error("pack-damaged", name, T("Its content does not match its name."))
+        ordered = sorted(blobs, key=lambda blob: blob.offset)
+        try:
+            if read_header(data, repository.sealer) != ordered:
+                self.report.error("pack-header", name, T("The pack's header and the index tell different things."))
+        except DamagedData as error:
+            self.report.error("pack-header", name, error.what)
+        self.check_blobs(memoryview(data), ordered)
+        return len(data)
+
+    def check_blobs(self, pack: Buffer, blobs: Sequence[PackedBlob]) -> None:
+        for blob in blobs:
+            sealed = pack[blob.offset : blob.offset + blob.length]
+            try:
+                decode_blob(self.repository.sealer, sealed, blob.id, blob.uncompressed_length or None)
+            except DamagedData as error:
+                self.report.error("blob-damaged", blob_name(blob.type, blob.id), error.what)
+
+
+def _no_progress(done: int, total: int, /) -> None:
+    """Nobody watches."""
+
+
+def _digest(ordered: Sequence[PackedBlob]) -> bytes:
+    return sha256(encode_header(ordered)).digest()
+
+
+def _overlapped(
+    pool: ThreadPoolExecutor, work: Callable[[_Item], _Result], items: Iterable[_Item]
+) -> Iterator[_Result]:
+    """The results in order, with only a few items taken ahead (`pool.map` would take them all)."""
+    running: deque[Future[_Result]] = deque()
+    for item in items:
+        running.append(pool.submit(work, item))
+        if len(running) > _READERS:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
