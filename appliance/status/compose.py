@@ -5,6 +5,7 @@ The state follows a strict priority: stopping, then the worst problem, then star
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,9 +27,14 @@ _STATE_OF = {
 
 
 def compose(facts: Facts, now: datetime, previous: Status | None = None) -> Status:
-    """The Status at `now`. A problem that `previous` already had keeps the moment it began."""
-    problems = _ranked(facts, now, previous)
+    """The Status at `now`. A problem that `previous` already had keeps the moment it began.
+
+    Until the box has looked (`facts.ready`), what was a problem stays one, but does not decide the state.
+    """
+    problems = _ranked(find_problems(facts, now), previous)
     state, reason, todo = _judge(facts, problems)
+    if not facts.ready and previous is not None:
+        problems = _ranked((*problems, *previous.problems), previous)
     return Status(
         box=facts.box,
         version=facts.version,
@@ -50,11 +56,11 @@ def compose(facts: Facts, now: datetime, previous: Status | None = None) -> Stat
     )
 
 
-def _ranked(facts: Facts, now: datetime, previous: Status | None) -> tuple[Problem, ...]:
+def _ranked(problems: Iterable[Problem], previous: Status | None) -> tuple[Problem, ...]:
     """Each problem once, in its worst form, the worst first, and of equals the oldest first."""
     began = {(problem.code, problem.subject): problem.since for problem in previous.problems} if previous else {}
     found: dict[tuple[str, str], Problem] = {}
-    for problem in find_problems(facts, now):
+    for problem in problems:
         key = problem.code, problem.subject
         if key not in found or SEVERITIES.index(problem.severity) > SEVERITIES.index(found[key].severity):
             found[key] = replace(problem, since=began.get(key, problem.since))

@@ -255,10 +255,11 @@ def _overdue(facts: Facts, source: SourceStatus, now: datetime) -> Iterator[Prob
 def _plugins(facts: Facts, now: datetime) -> Iterator[Problem]:
     for plugin in facts.plugins:
         if plugin.state == "set-aside":
+            why = plugin.why or T("It gave no reason.")
             yield Problem(
                 "plugin.set-aside",
                 Severity.WARNING,
-                T("The plugin {plugin} does not work and was set aside: {why}", plugin=plugin.name, why=plugin.why),
+                T("The plugin {plugin} does not work and was set aside. {why}", plugin=plugin.name, why=why),
                 now,
                 subject=plugin.name,
                 safe=T("The rest of the box goes on."),

@@ -107,6 +107,15 @@ def test_while_starting_nothing_is_said_to_be_missing() -> None:
     assert (status.state, status.problems) == (State.STARTING, ())
 
 
+def test_while_starting_what_was_a_problem_stays_one_but_does_not_decide() -> None:
+    before = compose(good_facts(vault=PlaceStatus("/srv/vault", False, NOW), sources=()), NOW)
+    unknown = good_facts(ready=False, sources=(), vault=PlaceStatus("/srv/vault", None))
+    status = compose(unknown, NOW, before)
+    assert status.state is State.STARTING
+    assert status.problems == before.problems
+    assert compose(replace(unknown, ready=True, sources=(good_source(),)), NOW, status).problems == ()
+
+
 def test_stopping_comes_before_everything() -> None:
     down = PlaceStatus("/srv/vault", False, NOW)
     status = compose(good_facts(stopping=True, vault=down), NOW)
@@ -212,8 +221,9 @@ def test_sources_that_are_missing_or_not_designated_or_not_readable_are_told() -
 
 
 def test_a_plugin_that_was_set_aside_is_named() -> None:
-    plugin = PluginStatus("printer", "kurabako-printer", "1.0", "set-aside", "ImportError: no ink")
-    status = compose(good_facts(plugins=(plugin,)), NOW)
+    plugin = PluginStatus("printer", "kurabako-printer", "1.0", "set-aside", Text("It has no ink."))
+    active = replace(plugin, name="scanner", state="active")
+    status = compose(good_facts(plugins=(plugin, active)), NOW)
     assert [(problem.code, problem.subject) for problem in status.problems] == [("plugin.set-aside", "printer")]
     assert "no ink" in str(status.reason)
 

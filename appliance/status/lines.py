@@ -1,0 +1,171 @@
+"""A Status as lines of text, for terminals and serial lines: 80 columns, no cursor control, no colour."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+
+from appliance.status import words
+from appliance.status.model import JobStatus, PlaceStatus, SourceStatus, Status
+from appliance.text import T, Text
+from appliance.units import format_size
+
+WIDTH = 80
+_BAR = 20
+_NEVER_FIRST = "、。，．・：；？！）」』】％"
+_TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "…": "...", "·": "-"})
+
+
+def columns(text: str) -> int:
+    """Columns `text` takes on a terminal: wide characters two, combining ones none (Unicode UAX #11)."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def wrap(text: str, width: int = WIDTH, indent: str = "") -> list[str]:
+    """`text` in lines of at most `width` columns; further lines begin with `indent`.
+
+    Breaks at spaces, and within a word only where it is Japanese or longer than a line.
+    """
+    lines: list[str] = []
+    line, used = "", 0
+    for piece in _pieces(text, width - columns(indent)):
+        size = columns(piece)
+        if used + size > width and line.strip():
+            lines.append(line.rstrip())
+            piece = piece.lstrip()
+            line, used, size = indent, columns(indent), columns(piece)
+        line, used = line + piece, used + size
+    return [*lines, line.rstrip()]
+
+
+def _pieces(text: str, longest: int) -> Iterator[str]:
+    """Parts of `text` that a line may end before; none is wider than `longest`."""
+    piece = ""
+    for char in text:
+        breakable = char == " " or columns(char) == 2 or (piece != "" and columns(piece[-1]) == 2)
+        if piece and ((breakable and char not in _NEVER_FIRST) or columns(piece) >= longest):
+            yield piece
+            piece = ""
+        piece += char
+    if piece:
+        yield piece
+
+
+def to_ascii(text: str) -> str:
+    """`text` for a line that carries ASCII only: typographic signs become plain ones, other characters `?`."""
+    return text.translate(_TYPOGRAPHY).encode("ascii", "replace").decode("ascii")
+
+
+def headline(status: Status, language: str, *, zone: tzinfo | None = None) -> str:
+    """The Status in one sentence: when, which box, how it is and why."""
+    return T(
+        "{moment} {box}: {state}. {reason}",
+        moment=words.moment(status.at, zone),
+        box=status.box,
+        state=words.STATES[status.state],
+        reason=status.reason,
+    ).render(language)
+
+
+def status_lines(status: Status, language: str, *, zone: tzinfo | None = None, ascii_only: bool = False) -> list[str]:
+    """The whole Status in lines of at most 80 columns.
+
+    `zone` is the box's time zone (this machine's when None). With `ascii_only`, which English is meant for,
+    names in other scripts are shown as question marks.
+    """
+    lines: list[str] = []
+    for line in _Page(status, language, zone).lines():
+        plain = to_ascii(line) if ascii_only else line
+        hang = " " * (len(plain) - len(plain.lstrip()) + 2)
+        lines += wrap(plain, indent=hang)
+    return lines
+
+
+class _Page:
+    def __init__(self, status: Status, language: str, zone: tzinfo | None) -> None:
+        self._status = status
+        self._language = language
+        self._zone = zone
+
+    def lines(self) -> Iterator[str]:
+        status = self._status
+        yield headline(status, self._language, zone=self._zone)
+        if status.todo is not None:
+            yield self._say(T("What to do: {todo}", todo=status.todo))
+        for problem in status.problems:
+            if problem.what != status.reason:
+                yield self._say(T("{severity}: {what}", severity=words.SEVERITIES[problem.severity], what=problem.what))
+                yield from (f"  {self._say(text)}" for text in (problem.safe, problem.todo) if text is not None)
+        for job in status.jobs:
+            yield self._job(job)
+        yield from self._stores()
+        if status.sources:
+            yield self._say(T("Sources:"))
+            yield from (f"  {self._source(source)}" for source in status.sources)
+        if status.next_run_at is not None:
+            yield self._say(T("Next planned run: {moment}", moment=self._moment(status.next_run_at)))
+        for url in status.page_urls:
+            yield self._say(T("Status page: {url}", url=url))
+
+    def _say(self, text: Text) -> str:
+        return text.render(self._language)
+
+    def _moment(self, at: datetime) -> str:
+        return words.moment(at, self._zone)
+
+    def _job(self, job: JobStatus) -> str:
+        subject = next((source.title for source in self._status.sources if source.id == job.subject), job.subject)
+        parts = [f"{self._say(words.JOBS[job.kind])} {subject}:"]
+        share = words.share(job)
+        if share is not None:
+            full = int(share * _BAR)
+            parts.append(f"[{'#' * full}{'-' * (_BAR - full)}] {words.percent(share)}")
+        parts.append(self._say(words.amount(job)))
+        if job.rate:
+            parts.append(f"{format_size(round(job.rate))}/s")
+        if job.eta_seconds is not None:
+            parts.append(self._say(T("{time} left", time=words.duration(job.eta_seconds))))
+        return "  ".join(parts)
+
+    def _stores(self) -> Iterator[str]:
+        status = self._status
+        if status.vault is not None:
+            yield self._place(T("Vault"), status.vault)
+        if status.cloud is not None:
+            yield self._place(T("Cloud"), status.cloud)
+        if status.capacity is not None:
+            capacity = status.capacity
+            yield self._say(
+                T(
+                    "Capacity: {used} of {capacity} used, {left} left",
+                    used=format_size(capacity.used_bytes),
+                    capacity=format_size(capacity.capacity_bytes),
+                    left=format_size(capacity.left_bytes),
+                )
+            )
+
+    def _place(self, name: Text, place: PlaceStatus) -> str:
+        answer = (
+            T("not tried yet") if place.reachable is None else T("ready") if place.reachable else T("does not answer")
+        )
+        parts = [self._say(T("{name}: {place} – {answer}", name=name, place=place.location, answer=answer))]
+        if place.stored_bytes is not None:
+            parts.append(format_size(place.stored_bytes))
+        if place.snapshots is not None:
+            parts.append(self._say(T("snapshots: {count}", count=place.snapshots)))
+        return ", ".join(parts)
+
+    def _source(self, source: SourceStatus) -> str:
+        parts = [self._say(words.source_kind(source.kind)), source.title]
+        if not source.present:
+            parts.append(self._say(T("not there")))
+        if not source.designated:
+            parts.append(self._say(T("not designated")))
+        elif source.last_backup_at is None:
+            parts.append(self._say(T("no backup yet")))
+        else:
+            parts.append(self._say(T("last backup: {moment}", moment=self._moment(source.last_backup_at))))
+        return ", ".join(parts)

@@ -1,0 +1,100 @@
+"""What states, jobs and outcomes are called, the same on every face of the box."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+
+from appliance.status.model import JobKind, JobResult, JobStatus, Outcome, Severity, State
+from appliance.text import T, Text
+from appliance.units import format_size
+
+STATES = {
+    State.STARTING: T("Starting"),
+    State.IDLE: T("In order"),
+    State.WORKING: T("Working"),
+    State.WARNING: T("Warning"),
+    State.ATTENTION: T("Action needed"),
+    State.FAULT: T("Fault"),
+    State.STOPPING: T("Shutting down"),
+}
+
+SEVERITIES = {
+    Severity.INFO: T("For your information"),
+    Severity.WARNING: T("Warning"),
+    Severity.ATTENTION: T("Action needed"),
+    Severity.FAULT: T("Fault"),
+}
+
+JOBS = {
+    JobKind.BACKUP: T("Backup"),
+    JobKind.REPLICATE: T("Sending to the cloud"),
+    JobKind.RESTORE: T("Restore"),
+    JobKind.CHECK: T("Check"),
+}
+
+OUTCOMES = {
+    Outcome.DONE: T("Done"),
+    Outcome.PARTIAL: T("Incomplete"),
+    Outcome.REFUSED: T("Over the capacity"),
+    Outcome.FAILED: T("Failed"),
+    Outcome.CANCELLED: T("Cancelled"),
+}
+
+_KINDS = {
+    "disk": T("Disk"),
+    "folder": T("Folder"),
+    "smb": T("Shared folder"),
+}
+
+
+def source_kind(kind: str) -> Text:
+    """What a kind of source is called; a stranger's plugin's kind is its own name."""
+    return _KINDS.get(kind) or Text(kind.replace("{", "{{").replace("}", "}}"))
+
+
+def moment(at: datetime, zone: tzinfo | None = None) -> str:
+    """`at` in the box's time zone (this machine's when None): `2026-11-20 02:00`."""
+    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def duration(seconds: float) -> Text:
+    """A length of time in its two largest units: `40 s`, `5 min`, `2 h 5 min`, `3 d 4 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return T("{seconds} s", seconds=whole)
+    minutes = whole // 60
+    if minutes < 60:
+        return T("{minutes} min", minutes=minutes)
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return T("{hours} h {minutes} min", hours=hours, minutes=minutes)
+    days, hours = divmod(hours, 24)
+    return T("{days} d {hours} h", days=days, hours=hours)
+
+
+def share(job: JobStatus) -> float | None:
+    """How far a job is, 0..1; None while its total is unknown."""
+    done, total = job.progress.bytes_done, job.progress.bytes_total
+    if total is None:
+        done, total = job.progress.files_done, job.progress.files_total
+    if total is None:
+        return None
+    return min(1.0, done / total) if total else 1.0
+
+
+def amount(job: JobStatus) -> Text:
+    """What a job has done so far: `1.200 GB of 3.000 GB`, or only the first while the total is unknown."""
+    progress = job.progress
+    if progress.bytes_total is None:
+        return T("{done} done", done=format_size(progress.bytes_done))
+    return T("{done} of {total}", done=format_size(progress.bytes_done), total=format_size(progress.bytes_total))
+
+
+def took(result: JobResult) -> Text:
+    """How long a run took."""
+    return duration((result.ended_at - result.started_at).total_seconds())
+
+
+def percent(part: float) -> str:
+    """A share as whole percent, rounded down: `100 %` means all of it."""
+    return f"{int(part * 100)} %"

@@ -1,0 +1,111 @@
+"""A Status as HTML: the page, and the parts of it that are replaced when the Status changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from appliance.status import words
+from appliance.status.board import Posted
+from appliance.status.model import CapacityStatus, State, Status
+from appliance.text import LANGUAGES, Text
+from appliance.units import format_size
+
+PARTS = ("state", "problems", "jobs", "capacity", "places", "sources", "results", "plugins", "reading", "links")
+"""The parts of the page, each `templates/parts/NAME.html`, shown in an element with the id `part-NAME`."""
+
+LANGUAGE_NAMES = {"ja": "日本語", "en": "English"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A plugin's pages, linked from ours."""
+
+    title: Text
+    path: str
+
+
+class Renderer:
+    """Renders Statuses in each language; the newest ones are kept, so that many readers cost as much as one."""
+
+    def __init__(self, *, zone: tzinfo | None, links: Sequence[Link] = ()) -> None:
+        self._zone = zone
+        self._links = tuple(links)
+        self._environments = {language: self._environment(language) for language in LANGUAGES}
+        self.parts = lru_cache(maxsize=2 * len(LANGUAGES))(self._parts)
+
+    def page(self, posted: Posted, language: str) -> str:
+        """The whole page."""
+        return (
+            self._environments[language]
+            .get_template("page.html")
+            .render(
+                status=posted.status,
+                title=self.title(posted.status, language),
+                parts=self.parts(posted, language),
+                names=PARTS,
+                others={code: name for code, name in LANGUAGE_NAMES.items() if code != language},
+            )
+        )
+
+    def title(self, status: Status, language: str) -> str:
+        """The page's title: how the box is, then its name, so that it can be read in a row of tabs."""
+        return f"{words.STATES[status.state].render(language)} – {status.box}"
+
+    def icon(self, state: State) -> str:
+        """The state's shape and colour as an SVG file of its own."""
+        return self._environments["en"].get_template("icon.svg").render(state=state.value)
+
+    def _parts(self, posted: Posted, language: str) -> dict[str, str]:
+        environment = self._environments[language]
+        return {
+            name: environment.get_template(f"parts/{name}.html").render(status=posted.status, links=self._links).strip()
+            for name in PARTS
+        }
+
+    def _environment(self, language: str) -> Environment:
+        def say(message: str | Text, **values: Any) -> str:
+            text = message if isinstance(message, Text) else Text(message, values)
+            return text.render(language)
+
+        environment = Environment(
+            loader=PackageLoader("appliance.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.globals.update(language=language, words=words, _=say, bar=capacity_bar)
+        environment.filters.update(
+            say=say,
+            size=format_size,
+            bytes=lambda size: f"{size:,}",
+            percent=words.percent,
+            duration=lambda seconds: words.duration(seconds).render(language),
+            moment=lambda at: words.moment(at, self._zone),
+            iso=datetime.isoformat,
+            title_of=_title_of,
+        )
+        return environment
+
+
+def _title_of(subject: str, status: Status) -> str:
+    return next((source.title for source in status.sources if source.id == subject), subject)
+
+
+def capacity_bar(capacity: CapacityStatus) -> dict[str, str | float]:
+    """The share that is used, and where the parts of the capacity bar lie, in percent of its width."""
+    share = capacity.used_bytes / capacity.capacity_bytes if capacity.capacity_bytes else 1.0
+    used = min(100.0, 100 * share)
+    reserve = min(100.0, 100 * capacity.reserve_bytes / max(1, capacity.capacity_bytes))
+    return {
+        "share": share,
+        "used": f"{used:.3f}%",
+        "reserve_from": f"{100 - reserve:.3f}%",
+        "reserve": f"{reserve:.3f}%",
+    }
