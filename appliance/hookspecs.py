@@ -17,6 +17,7 @@ import pluggy
 from pydantic import BaseModel
 
 from appliance.contract.profile import ServiceProfile
+from appliance.hardware import Board
 from appliance.sources.interface import FoundSource, OnSourceEvent, Source, Watch
 from appliance.status.model import Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
@@ -48,12 +49,13 @@ class PluginContext:
 
     `settings[name]` is an instance of the section's model (its defaults when the file has no such table).
     `state_dir` is the box's state folder, `run_dir` the folder for mounts and sockets; a plugin uses a folder of
-    its own name below them.
+    its own name below them. `board` says what the hardware is like, where that is known.
     """
 
     settings: dict[str, BaseModel]
     state_dir: Path
     run_dir: Path
+    board: Board | None = None
 
 
 @dataclass(frozen=True)
