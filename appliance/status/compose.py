@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from appliance.status import words
 from appliance.status.facts import Facts
 from appliance.status.model import JobKind, Problem, Severity, State, Status
 from appliance.status.problems import find_problems
@@ -89,7 +90,7 @@ def _work(facts: Facts) -> Text:
     if len(facts.jobs) > 1:
         return T("{count} jobs are running.", count=len(facts.jobs))
     job = facts.jobs[0]
-    subject = facts.title(job.subject)
+    subject = words.subject(job.subject, facts.sources)
     match job.kind:
         case JobKind.BACKUP:
             return T("{subject} is being backed up.", subject=subject)

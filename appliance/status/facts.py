@@ -51,7 +51,3 @@ class Facts:
     def moment(self, at: datetime) -> str:
         """`at` as people at the box write it: `2026-11-20 02:00`, the same in every language."""
         return at.astimezone(self.zone).strftime("%Y-%m-%d %H:%M")
-
-    def title(self, subject: str) -> str:
-        """The title of the source with this id, or the subject itself."""
-        return next((source.title for source in self.sources if source.id == subject), subject)

@@ -117,8 +117,8 @@ class _Page:
         return words.moment(at, self._zone)
 
     def _job(self, job: JobStatus) -> str:
-        subject = next((source.title for source in self._status.sources if source.id == job.subject), job.subject)
-        parts = [f"{self._say(words.JOBS[job.kind])} {subject}:"]
+        subject = self._say(words.subject(job.subject, self._status.sources))
+        parts = [" ".join(filter(None, [self._say(words.JOBS[job.kind]), subject])) + ":"]
         share = words.share(job)
         if share is not None:
             full = int(share * _BAR)

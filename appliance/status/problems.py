@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
+from appliance.status import words
 from appliance.status.facts import Facts
 from appliance.status.model import (
     JobKind,
@@ -143,7 +144,7 @@ def _runs(facts: Facts, now: datetime) -> Iterator[Problem]:
 def _run(facts: Facts, result: JobResult) -> Problem:
     severity = Severity.WARNING if result.outcome is Outcome.PARTIAL else Severity.ATTENTION
     values = {
-        "subject": facts.title(result.subject),
+        "subject": words.subject(result.subject, facts.sources),
         "moment": facts.moment(result.ended_at),
         "summary": result.summary,
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
-from appliance.status.model import JobKind, JobResult, JobStatus, Outcome, Severity, State
+from appliance.status.model import JobKind, JobResult, JobStatus, Outcome, Severity, SourceStatus, State
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -46,10 +47,26 @@ _KINDS = {
     "smb": T("Shared folder"),
 }
 
+_PLACES = {
+    "vault": T("Vault"),
+    "cloud": T("Cloud"),
+}
+
 
 def source_kind(kind: str) -> Text:
     """What a kind of source is called; a stranger's plugin's kind is its own name."""
-    return _KINDS.get(kind) or Text(kind.replace("{", "{{").replace("}", "}}"))
+    return _KINDS.get(kind) or _name(kind)
+
+
+def subject(subject: str, sources: Iterable[SourceStatus]) -> Text:
+    """What a job or a problem is about: a source's title, the vault, the cloud, or its own name."""
+    title = next((source.title for source in sources if source.id == subject), None)
+    return _name(title) if title is not None else _PLACES.get(subject) or _name(subject)
+
+
+def _name(name: str) -> Text:
+    """A name as a text: the same in every language."""
+    return Text("{name}", {"name": name})
 
 
 def moment(at: datetime, zone: tzinfo | None = None) -> str:

@@ -89,13 +89,8 @@ class Renderer:
             duration=lambda seconds: words.duration(seconds).render(language),
             moment=lambda at: words.moment(at, self._zone),
             iso=datetime.isoformat,
-            title_of=_title_of,
         )
         return environment
-
-
-def _title_of(subject: str, status: Status) -> str:
-    return next((source.title for source in status.sources if source.id == subject), subject)
 
 
 def capacity_bar(capacity: CapacityStatus) -> dict[str, str | float]:

@@ -1,0 +1,160 @@
+"""A box as a customer has it, for the pictures in the manual and for tests that look at a whole page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from appliance.status.compose import compose
+from appliance.status.facts import Facts
+from appliance.status.model import (
+    CapacityStatus,
+    JobKind,
+    JobResult,
+    JobStatus,
+    Outcome,
+    PlaceStatus,
+    PluginStatus,
+    Progress,
+    SourceStatus,
+    Status,
+)
+from appliance.text import Text
+from tests.support.status import NOW, TOKYO
+
+
+def sample_status() -> Status:
+    """A box in an office on a busy morning: two jobs run, one source is away, the contract is nearly used up."""
+    office, books, design = "smb://nas1/soumu", "folder:/srv/keiri", "disk:by-uuid/6f1c"
+    cloud = "s3:https://s3.example.jp/kurabako-00417/office"
+
+    def ran(
+        job: int,
+        kind: JobKind,
+        subject: str,
+        *,
+        hours_ago: float,
+        minutes: int,
+        moved: int,
+        summary: Text,
+        outcome: Outcome = Outcome.DONE,
+    ) -> JobResult:
+        ended = NOW - timedelta(hours=hours_ago)
+        return JobResult(str(job), kind, subject, ended - timedelta(minutes=minutes), ended, outcome, summary, moved)
+
+    return compose(
+        Facts(
+            box="本社 2 階の蔵箱",
+            version="0.1.0",
+            started_at=NOW - timedelta(days=41, hours=3),
+            jobs=(
+                JobStatus(
+                    "81",
+                    JobKind.BACKUP,
+                    office,
+                    NOW - timedelta(minutes=9),
+                    Progress(
+                        Text("Backing up"),
+                        bytes_done=48_213_442_816,
+                        bytes_total=73_402_118_144,
+                        files_done=21_840,
+                        files_total=34_112,
+                        item="見積書/2026年度/株式会社青葉商事 様/御見積書（第3版）.xlsx",
+                    ),
+                    rate=91_400_000.0,
+                    eta_seconds=276,
+                ),
+                JobStatus(
+                    "82",
+                    JobKind.REPLICATE,
+                    "",
+                    NOW - timedelta(minutes=31),
+                    Progress(Text("Replicating to the cloud"), bytes_done=6_812_000_000, bytes_total=9_204_551_680),
+                    rate=4_310_000.0,
+                    eta_seconds=555,
+                ),
+            ),
+            results=(
+                ran(80, JobKind.BACKUP, books, hours_ago=0.6, minutes=4, moved=1_204_118_528, summary=Text("Done.")),
+                ran(
+                    79, JobKind.CHECK, "vault", hours_ago=4.2, minutes=38, moved=402_118_551_040, summary=Text("Done.")
+                ),
+                ran(
+                    78,
+                    JobKind.BACKUP,
+                    design,
+                    hours_ago=31,
+                    minutes=52,
+                    moved=88_251_400_192,
+                    summary=Text("Done."),
+                    outcome=Outcome.PARTIAL,
+                ),
+                ran(77, JobKind.BACKUP, office, hours_ago=24.1, minutes=14, moved=5_310_442_240, summary=Text("Done.")),
+                ran(
+                    76,
+                    JobKind.REPLICATE,
+                    "",
+                    hours_ago=24.9,
+                    minutes=96,
+                    moved=12_551_040_118,
+                    summary=Text(
+                        "{snapshots} snapshots were replicated, {size}.", {"snapshots": 3, "size": "12.55 GB"}
+                    ),
+                ),
+            ),
+            sources=(
+                SourceStatus(
+                    office,
+                    "smb",
+                    "総務部の共有フォルダー",
+                    True,
+                    True,
+                    last_backup_at=NOW - timedelta(hours=24.1),
+                    last_outcome=Outcome.DONE,
+                ),
+                SourceStatus(
+                    books,
+                    "folder",
+                    "経理データ",
+                    True,
+                    True,
+                    last_backup_at=NOW - timedelta(hours=0.6),
+                    last_outcome=Outcome.DONE,
+                ),
+                SourceStatus(
+                    design,
+                    "disk",
+                    "設計部 外付けディスク",
+                    False,
+                    True,
+                    removable=True,
+                    size_bytes=4_000_787_030_016,
+                    last_backup_at=NOW - timedelta(hours=31),
+                    last_outcome=Outcome.PARTIAL,
+                ),
+                SourceStatus(
+                    "disk:by-uuid/1A2B-3C4D",
+                    "disk",
+                    "USB メモリー（KIOXIA TransMemory）",
+                    True,
+                    False,
+                    removable=True,
+                    size_bytes=31_042_043_904,
+                ),
+            ),
+            vault=PlaceStatus("/srv/vault", True, NOW, 441_870_113_792, 214),
+            cloud=PlaceStatus(cloud, True, NOW - timedelta(seconds=20), 421_806_551_040, 211),
+            capacity=CapacityStatus(500_000_000_000, 421_806_551_040, 5_000_000_000, NOW),
+            plugins=(
+                PluginStatus(
+                    "folder", "kurabako", "0.1.0", "active", None, ("storages", "discover_sources", "open_source")
+                ),
+                PluginStatus("smb", "kurabako", "0.1.0", "active", None, ("discover_sources", "open_source", "checks")),
+                PluginStatus("leds", "kurabako", "0.1.0", "active", None, ("settings_sections", "status_outputs")),
+            ),
+            overdue_after=timedelta(hours=48),
+            next_run_at=NOW + timedelta(hours=7, minutes=19),
+            page_urls=("http://192.168.10.20:8080/",),
+            zone=TOKYO,
+        ),
+        NOW,
+    )
