@@ -1,0 +1,34 @@
+"""What every command shares: what was said before it on the command line, and its `--json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.output import Printer
+
+DEFAULT_CONFIG = Path("/etc/kurabako/config.toml")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+"""Every command has it."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What was said before the command: the settings file and the language."""
+
+    config: Path = DEFAULT_CONFIG
+    language: str = "en"
+
+
+def invocation(context: typer.Context) -> Invocation:
+    """This call's `Invocation`."""
+    return context.find_object(Invocation) or Invocation()
+
+
+def printer(context: typer.Context, as_json: bool) -> Printer:
+    """The printer a command uses."""
+    return Printer(invocation(context).language, as_json=as_json)

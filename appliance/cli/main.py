@@ -1,0 +1,205 @@
+"""`kurabako`: finds the command, runs it, and turns whatever happens into a sentence and an exit code.
+
+Commands are imported when they are called, so that each starts fast. A command module of the box exposes
+`register(app)`, which adds its commands to the root; a group's exposes `app`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import logging.handlers
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+from appliance.cli.context import DEFAULT_CONFIG, Invocation, invocation
+from appliance.cli.output import InternalError, Printer, language_of
+from appliance.errors import ExitCode, KurabakoError
+from appliance.text import LANGUAGES, T, Text, translate
+
+log = logging.getLogger(__name__)
+
+MODULES: tuple[str, ...] = ("appliance.cli.plugins",)
+"""Modules whose `register(app)` adds commands to the root."""
+
+GROUPS: Mapping[str, str] = {"settings": "appliance.cli.settings"}
+"""Modules whose `app` is a group of commands, by the group's name."""
+
+# typer names only this subclass of the error that every mistake on a command line is.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class UsageMistake(KurabakoError):
+    """The command line is not understood."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class Interrupted(KurabakoError):
+    """Ctrl-C."""
+
+    code = "interrupted"
+    exit_code = ExitCode.INTERRUPTED
+
+
+class RootGroup(typer.core.TyperGroup):
+    """The root: commands of `MODULES` and `GROUPS`, then those of plugins, imported when asked for."""
+
+    _plugin_groups: Mapping[str, Any] | None = None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        try:
+            plugins = self._plugins(ctx)
+        except KurabakoError:
+            plugins = {}  # Broken settings are no reason to show no help; the command that needs them says so.
+        return [*self._flat, *GROUPS, *plugins]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in GROUPS:
+            command: Any = typer.main.get_group(importlib.import_module(GROUPS[cmd_name]).app)
+            command.name = cmd_name
+        else:
+            command = self._flat.get(cmd_name) or self._plugins(ctx).get(cmd_name)
+        if command is not None and (language := ctx.ensure_object(Invocation).language) != "en":
+            _translate(command, language)
+        return command
+
+    @cached_property
+    def _flat(self) -> Mapping[str, Any]:
+        collected = typer.Typer()
+        for module in MODULES:
+            importlib.import_module(module).register(collected)
+        return typer.main.get_group(collected).commands
+
+    def _plugins(self, ctx: Any) -> Mapping[str, Any]:
+        if self._plugin_groups is None:
+            from appliance.cli.plugins import command_groups
+
+            self._plugin_groups = command_groups(ctx.ensure_object(Invocation).config)
+        return self._plugin_groups
+
+
+def _translate(command: Any, language: str) -> None:
+    """Puts help texts, whose English is the catalogue's key, into `language`, down to the last option."""
+    if command.help:
+        command.help = translate(command.help, language)
+    for parameter in command.params:
+        if getattr(parameter, "help", None):
+            parameter.help = translate(parameter.help, language)
+    for sub in getattr(command, "commands", {}).values():
+        _translate(sub, language)
+
+
+app = typer.Typer(cls=RootGroup, invoke_without_command=True)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option("--config", help="The settings file.")] = DEFAULT_CONFIG,
+    lang: Annotated[str, typer.Option("--lang", help="Language: ja or en; otherwise the shell's.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log on standard error.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Kurabako, the plug-in backup box."""
+    said = invocation(context)
+    if lang and lang not in LANGUAGES:
+        raise UsageMistake(T("There is no language {language}; choose ja or en.", language=lang))
+    context.obj = replace(said, config=config)
+    if verbose:
+        _log_to(verbose=True)
+    if show_version:
+        typer.echo(f"kurabako {version('kurabako')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _log_to(*, verbose: bool) -> None:
+    """The log goes to the system's journal, and with `--verbose` to standard error; never between a command's words."""
+    handler: logging.Handler = logging.NullHandler()
+    if verbose:
+        handler = logging.StreamHandler()
+    elif Path("/dev/log").exists():
+        handler = logging.handlers.SysLogHandler("/dev/log")
+        handler.ident = "kurabako: "
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+
+
+def main() -> None:
+    """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Runs one command line; the exit code. Prints one sentence instead of any traceback."""
+    words = list(arguments)
+    options = words[: words.index("--")] if "--" in words else words
+    config = Path(_peek(options, "--config") or DEFAULT_CONFIG)
+    language = _language(_peek(options, "--lang"), environment, config)
+    _log_to(verbose=False)
+    command = typer.main.get_command(app)
+    if language != "en":
+        _translate(command, language)
+    failure: KurabakoError | None
+    try:
+        code = command.main(words, "kurabako", standalone_mode=False, obj=Invocation(config, language))
+        if code == ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else ExitCode.DONE
+    except KurabakoError as error:
+        failure = error
+    except (KeyboardInterrupt, typer.Abort):
+        failure = Interrupted(T("Interrupted."), safe=T("What was already stored stays stored."))
+    except _UsageError as error:
+        failure = _usage(error)
+        if failure is None:
+            return ExitCode.USAGE
+    except Exception as error:
+        log.exception("an exception that should not have happened")
+        failure = InternalError(error)
+    Printer(language, as_json="--json" in options).error(failure)
+    return failure.exit_code
+
+
+def _usage(error: Any) -> UsageMistake | None:
+    """The mistake, or None when a command that needs more words has just printed its help."""
+    if not error.format_message():
+        return None
+    path = error.ctx.command_path if error.ctx is not None else "kurabako"
+    what: Text = T("The command line is not understood: {error}", error=error.format_message())
+    return UsageMistake(what, todo=T("See “{command} --help”.", command=path))
+
+
+def _language(asked: str | None, environment: Mapping[str, str], config: Path) -> str:
+    """`--lang`, else the shell's, else the box's own, else English."""
+    from_shell = asked if asked in LANGUAGES else language_of(environment)
+    if from_shell is not None:
+        return from_shell
+    from appliance.settings import peek_language
+
+    return peek_language(config) or "en"
+
+
+def _peek(words: Sequence[str], option: str) -> str | None:
+    """The value of a global option before the command line is read in full, as help and errors need it then."""
+    for place, word in enumerate(words):
+        if word == option and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None

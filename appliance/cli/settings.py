@@ -1,0 +1,132 @@
+"""`kurabako settings`: are they right, and what do they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel, SecretStr
+
+from appliance.cli.context import JsonOption, invocation, printer
+from appliance.cli.plugins import load
+from appliance.errors import KurabakoError
+from appliance.plugins import PluginManager
+from appliance.settings import SecretFile, Settings, SettingsError, load_settings
+from appliance.settings.lines import KeyPath
+from appliance.settings.words import MASK, is_secret
+from appliance.text import T, Text
+
+app = typer.Typer(help="Settings: check them, show what they come to.", no_args_is_help=True)
+
+
+@app.command()
+def check(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Say every mistake in the settings, or that there is none. Starts nothing, contacts nobody."""
+    out = printer(context, as_json)
+    settings, plugins = read(invocation(context).config)
+    mistakes = tuple(_beyond_the_file(settings, plugins))
+    if mistakes:
+        raise SettingsError(*mistakes)
+    notes = tuple(
+        T("The table [{table}] is not read: no plugin that works now knows it.", table=table)
+        for table in settings.ignored
+    )
+    out.document({"ok": True, "file": settings.file, "notes": notes})
+    out.say(T("The settings in {file} are right.", file=str(settings.file)), *notes)
+
+
+@app.command()
+def show(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show every setting that is in force, and whether it is a default or stands in the file. Secrets stay hidden."""
+    out = printer(context, as_json)
+    settings, _ = read(invocation(context).config)
+    rows = list(effective(settings))
+    document = [{"key": key, "value": value, "line": line} for key, value, line in rows]
+    out.document({"file": settings.file, "settings": document})
+    out.table(
+        (T("Setting"), T("Value"), T("From")),
+        [
+            (key, _word(value), T("default") if line is None else T("line {line}", line=line))
+            for key, value, line in rows
+        ],
+    )
+
+
+def read(config: Path) -> tuple[Settings, PluginManager]:
+    """The settings and the plugins they were read with. Raises `SettingsError`."""
+    plugins = load(config)
+    sections = plugins.settings_sections()
+    return load_settings(config, sections, allow_unknown_tables=plugins.any_set_aside), plugins
+
+
+def effective(settings: Settings) -> Iterator[tuple[str, Any, int | None]]:
+    """Every setting with its value as JSON has it (secrets masked) and its line, None for a default."""
+    for name, table in settings.tables().items():
+        yield from _leaves((name,), table, settings)
+
+
+def _leaves(path: KeyPath, value: Any, settings: Settings) -> Iterator[tuple[str, Any, int | None]]:
+    if isinstance(value, BaseModel) and "root" in type(value).model_fields:
+        value = value.root  # type: ignore[attr-defined]  # a RootModel: the table is an array
+    if isinstance(value, BaseModel):
+        for field in type(value).model_fields:
+            yield from _leaves((*path, field), getattr(value, field), settings)
+    elif isinstance(value, (tuple, list)) and any(isinstance(element, BaseModel) for element in value):
+        for index, element in enumerate(value):
+            yield from _leaves((*path, index), element, settings)
+    else:
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+        yield key, _plain(str(path[-1]), value), settings.lines.get(path)
+
+
+def _plain(key: str, value: Any) -> Any:
+    if value and (isinstance(value, SecretStr) or is_secret(key)):
+        return MASK
+    if isinstance(value, (SecretFile, Path)):
+        return str(value)
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [_plain(key, element) for element in value]
+    return value
+
+
+def _word(value: Any) -> Text | str:
+    if value is None or value == "" or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return T("yes") if value else T("no")
+    if isinstance(value, list):
+        return ", ".join(str(element) for element in value)
+    return str(value)
+
+
+def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Text]:
+    """What only the plugins and the disk can tell: secrets that cannot be read, addresses nobody opens."""
+    for key, value in _secret_files(settings):
+        try:
+            value.read()
+        except KurabakoError as error:
+            yield T("{key}: {why}", key=key, why=error.what)
+    profiles = plugins.profiles()
+    if settings.contract.profile not in profiles:
+        yield T(
+            'contract.profile = "{profile}": write one of {choices}.',
+            profile=settings.contract.profile,
+            choices=", ".join(sorted(profiles)),
+        )
+    if settings.cloud is not None:
+        try:
+            plugins.open_storage(settings.cloud.url, settings.cloud.options()).close()
+        except SettingsError:
+            return  # A secret, which has been said above.
+        except KurabakoError as error:
+            yield T("{key}: {why}", key="cloud.url", why=error.what)
+
+
+def _secret_files(settings: Settings) -> Iterator[tuple[str, SecretFile]]:
+    for name, table in settings.tables().items():
+        for field in type(table).model_fields:
+            value = getattr(table, field)
+            if isinstance(value, SecretFile):
+                yield f"{name}.{field}", value

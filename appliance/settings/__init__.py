@@ -1,0 +1,42 @@
+"""config.toml → typed settings. Wrong input is a sentence with the line, never a traceback."""
+
+from __future__ import annotations
+
+from appliance.settings.errors import SecretUnreadable, SettingsError
+from appliance.settings.load import load_settings, peek_language, read_plugins_settings
+from appliance.settings.model import (
+    CORE_SECTIONS,
+    AbsolutePath,
+    BoxSettings,
+    CloudSettings,
+    ContractSettings,
+    PluginsSettings,
+    ScheduleSettings,
+    Section,
+    Settings,
+    Size,
+    VaultSettings,
+    WebSettings,
+)
+from appliance.settings.secret import SecretFile
+
+__all__ = [
+    "CORE_SECTIONS",
+    "AbsolutePath",
+    "BoxSettings",
+    "CloudSettings",
+    "ContractSettings",
+    "PluginsSettings",
+    "ScheduleSettings",
+    "SecretFile",
+    "SecretUnreadable",
+    "Section",
+    "Settings",
+    "SettingsError",
+    "Size",
+    "VaultSettings",
+    "WebSettings",
+    "load_settings",
+    "peek_language",
+    "read_plugins_settings",
+]

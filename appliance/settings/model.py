@@ -1,0 +1,241 @@
+"""The settings of the box itself; docs/settings.md has a line for each. Plugins add tables of their own."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from appliance.schedule.rule import ScheduleError, parse_rule
+from appliance.settings.lines import KeyPath
+from appliance.settings.secret import SecretFile
+from appliance.text import T
+from appliance.units import parse_size
+
+_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, (str, int)):
+        raise ValueError(T("write a size such as 500 GB, 1.5 TB or 16 MiB"))
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise ValueError(T("write a size such as 500 GB, 1.5 TB or 16 MiB")) from error
+
+
+def _planned(value: object) -> str:
+    if isinstance(value, str):
+        try:
+            parse_rule(value)
+        except ScheduleError:
+            pass
+        else:
+            return value
+    raise ValueError(
+        T("write a time such as 02:00, mon-fri 02:00, or the five fields of cron such as 30 2 * * sat,sun")
+    )
+
+
+def _zone(value: object) -> str:
+    if isinstance(value, str) and value:
+        try:
+            return ZoneInfo(value).key
+        except (KeyError, ValueError, OSError):
+            pass
+    raise ValueError(T("write a time zone such as Asia/Tokyo or UTC"))
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError(T("write an absolute path without .., such as /srv/vault"))
+    return path
+
+
+def _listen(value: object) -> str:
+    if isinstance(value, str) and (value == "localhost" or _is_address(value)):
+        return value
+    raise ValueError(T("write an address of this machine such as 0.0.0.0 (every one), 127.0.0.1 or ::"))
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _name(name: str) -> str:
+    if name and not _NAME.fullmatch(name):
+        raise ValueError(T("write a host name: up to 63 letters, digits and hyphens"))
+    return name
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+"""Bytes, written as a person writes a size."""
+PlannedTime = Annotated[str, BeforeValidator(_planned)]
+"""What `appliance.schedule` understands: `02:00`, `mon-fri 02:00`, `30 2 * * sat,sun`."""
+ZoneName = Annotated[str, BeforeValidator(_zone)]
+"""A name of the IANA time zone database."""
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+"""A path from the root."""
+
+
+class Section(BaseModel):
+    """A table of the settings file: nothing in it is ignored, nothing changes after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BoxSettings(Section):
+    """`[box]`: the box itself."""
+
+    name: Annotated[str, AfterValidator(_name)] = ""
+    language: Literal["ja", "en"] = "ja"
+    timezone: ZoneName = "Asia/Tokyo"
+    state_dir: AbsolutePath = Path("/var/lib/kurabako")
+    run_dir: AbsolutePath = Path("/run/kurabako")
+    control_socket: AbsolutePath | None = None
+
+    @property
+    def socket_path(self) -> Path:
+        """The control socket, below `run_dir` unless set."""
+        return self.control_socket or self.run_dir / "control.sock"
+
+
+class VaultSettings(Section):
+    """`[vault]`: the repository on the box's own disk."""
+
+    path: AbsolutePath
+    password_file: SecretFile | None = None
+
+
+class CloudSettings(Section):
+    """`[cloud]`: the contracted place. The repository password is the vault's, or `password_file` without a vault."""
+
+    url: str
+    access_key_id: str | None = None
+    secret_access_key_file: SecretFile | None = None
+    region: str | None = None
+    ca_file: AbsolutePath | None = None
+    addressing: Literal["path", "virtual"] = "path"
+    part_limit: Annotated[Size, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 64 * 1024**2
+    upload_limit: Annotated[Size, Field(gt=0)] | None = None
+    password_file: SecretFile | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        if not url:
+            raise ValueError(T("write where the backups go, such as s3:https://s3.example.jp/bucket/box1"))
+        if urlsplit(url.partition(":")[2]).password is not None:
+            raise ValueError(T("write the address without a password; keys have settings of their own"))
+        return url
+
+    @model_validator(mode="after")
+    def _key_pair(self) -> CloudSettings:
+        if (self.access_key_id is None) != (self.secret_access_key_file is None):
+            raise ValueError(T("access_key_id and secret_access_key_file belong together: set both or neither"))
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """What `PluginManager.open_storage` is given; reads the secret, so it may raise `SettingsError`."""
+        options: dict[str, Any] = {"addressing": self.addressing, "part_limit": self.part_limit}
+        for name in ("access_key_id", "region", "ca_file"):
+            if (value := getattr(self, name)) is not None:
+                options[name] = str(value)
+        if self.secret_access_key_file is not None:
+            options["secret_access_key"] = self.secret_access_key_file.read().get_secret_value()
+        return options
+
+
+class ContractSettings(Section):
+    """`[contract]`: what was agreed with the provider."""
+
+    profile: str = "standard"
+    capacity: Annotated[Size, Field(gt=0)] | None = None
+    reserve: Size | None = None
+
+    @model_validator(mode="after")
+    def _room_for_data(self) -> ContractSettings:
+        if self.capacity is not None and self.reserve is not None and self.reserve >= self.capacity:
+            raise ValueError(T("the reserve must be smaller than the capacity"))
+        return self
+
+
+class ScheduleSettings(Section):
+    """`[schedule]`: when the box works by itself."""
+
+    backup: tuple[PlannedTime, ...] = ("02:00",)
+    replicate_after_backup: bool = True
+    timezone: ZoneName | None = None
+
+
+class WebSettings(Section):
+    """`[web]`: the page."""
+
+    enabled: bool = True
+    listen: Annotated[str, BeforeValidator(_listen)] = "0.0.0.0"  # noqa: S104 - the page is for the LAN
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+
+
+class PluginsSettings(Section):
+    """`[plugins]`: which plugins are used. Read before the plugins, and so before their tables."""
+
+    blocked: tuple[str, ...] = ()
+    time_budget: Annotated[float, Field(gt=0, le=600)] = 20.0
+
+
+CORE_SECTIONS: Mapping[str, type[Section]] = {
+    "box": BoxSettings,
+    "vault": VaultSettings,
+    "cloud": CloudSettings,
+    "contract": ContractSettings,
+    "schedule": ScheduleSettings,
+    "web": WebSettings,
+    "plugins": PluginsSettings,
+}
+"""The box's own tables."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the settings say, defaults filled in.
+
+    `vault` and `cloud` are None without their table. `plugins` holds the plugins' tables by name, each an instance
+    of its model. `ignored` are tables that nobody knows but that may belong to a plugin which does not work now.
+    """
+
+    file: Path
+    box: BoxSettings = field(default_factory=BoxSettings)
+    vault: VaultSettings | None = None
+    cloud: CloudSettings | None = None
+    contract: ContractSettings = field(default_factory=ContractSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    plugin_use: PluginsSettings = field(default_factory=PluginsSettings)
+    plugins: Mapping[str, BaseModel] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
+    """Where each value stands in the file; a value that is not here is a default."""
+
+    @property
+    def password_file(self) -> SecretFile | None:
+        """The file with the repositories' password: the vault's, else the cloud's."""
+        places = (self.vault, self.cloud)
+        return next((place.password_file for place in places if place and place.password_file), None)
+
+    def tables(self) -> Mapping[str, BaseModel]:
+        """Every table by name, the plugins' too."""
+        own = {"plugins": self.plugin_use} | {
+            name: getattr(self, name) for name in CORE_SECTIONS if name != "plugins" and getattr(self, name) is not None
+        }
+        return {name: own[name] for name in CORE_SECTIONS if name in own} | dict(self.plugins)
