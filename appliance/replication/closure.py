@@ -1,0 +1,95 @@
+"""What a snapshot needs to be whole in another place: packs, and the index files that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from appliance.repository import BlobType, DamagedData, FileType, Node, Repository
+from appliance.repository.errors import MissingData
+from appliance.repository.ids import object_key
+from appliance.repository.indexfile import decode_index
+from appliance.storage.interface import ObjectInfo
+
+
+def pack_key(pack_id: bytes) -> str:
+    """The storage key of a pack."""
+    return object_key(FileType.PACK, pack_id.hex())
+
+
+@dataclass
+class IndexMap:
+    """Which index file names which packs. Files are named by their keys."""
+
+    packs: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    files: dict[bytes, list[str]] = field(default_factory=dict)
+
+    def add(self, key: str, pack_ids: Iterable[bytes]) -> None:
+        self.packs[key] = tuple(pack_ids)
+        for pack_id in self.packs[key]:
+            self.files.setdefault(pack_id, []).append(key)
+
+
+def read_index_map(
+    repository: Repository, infos: Iterable[ObjectInfo], on_damage: Callable[[DamagedData], None]
+) -> IndexMap:
+    """Reads these index files into the repository's index; says which packs each names. A damaged one is left out."""
+    mapped = IndexMap()
+    for info in sorted(infos, key=lambda info: info.key):
+        try:
+            packs = decode_index(repository.load_json(info))
+        except DamagedData as damage:
+            on_damage(damage.named(info.key))
+            continue
+        mapped.add(info.key, (pack_id for pack_id, _ in packs))
+        for pack_id, blobs in packs:
+            repository.index.add_pack(pack_id, blobs)
+    return mapped
+
+
+def packs_of_snapshot(
+    repository: Repository,
+    root: bytes,
+    base: bytes | None,
+    there: Callable[[bytes], bool],
+    cancelled: Callable[[], bool],
+) -> set[bytes]:
+    """The packs that the tree `root` needs besides those of the tree `base`, which the other place has whole.
+
+    Both trees are walked side by side, so only directories that differ are read. Where a blob is in several packs, one
+    that is `there` already is chosen. Raises `DamagedData` when the tree is not whole; ends early when `cancelled`.
+    """
+
+    def pack(kind: BlobType, blob_id: bytes) -> bytes:
+        locations = repository.index.locations(kind, blob_id)
+        if not locations:
+            raise MissingData(f"{kind.word} {blob_id.hex()}")
+        return next((each.pack_id for each in locations if there(each.pack_id)), locations[0].pack_id)
+
+    packs: set[bytes] = set()
+    seen: set[bytes] = set()
+    waiting: list[tuple[bytes, bytes | None]] = [(root, base)]
+    while waiting and not cancelled():
+        tree, other = waiting.pop()
+        if tree == other or tree in seen:
+            continue
+        seen.add(tree)
+        packs.add(pack(BlobType.TREE, tree))
+        before = _nodes(repository, other)
+        for node in repository.load_tree(tree).nodes:
+            twin = before.get(node.name)
+            if node.subtree:
+                waiting.append((node.subtree_id, twin.subtree_id if twin and twin.subtree else None))
+            elif node.content and not (twin and twin.content == node.content):
+                packs.update(pack(BlobType.DATA, blob_id) for blob_id in node.content_ids)
+    return packs
+
+
+def _nodes(repository: Repository, tree: bytes | None) -> dict[str, Node]:
+    """The nodes of the base's tree by name; none when it cannot be read, which only costs time."""
+    if tree is None:
+        return {}
+    try:
+        return {node.name: node for node in repository.load_tree(tree).nodes}
+    except DamagedData:
+        return {}
