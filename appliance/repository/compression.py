@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import zstandard
 
@@ -27,6 +28,14 @@ _contexts = _Contexts()
 def compress(data: Buffer) -> bytes:
     """One zstd frame that holds `data` and its size."""
     return _contexts.compressor.compress(data)
+
+
+def compress_many(contents: Sequence[Buffer]) -> list[Buffer]:
+    """A frame for each content. Other threads run meanwhile: once for all, not once for each."""
+    if len(contents) == 1:
+        return [compress(contents[0])]
+    frames = _contexts.compressor.multi_compress_to_buffer(list(contents), threads=1)
+    return [memoryview(frames[number]) for number in range(len(frames))]  # type: ignore[arg-type]
 
 
 def decompress(frame: Buffer, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from appliance.repository.crypto import OVERHEAD, Entropy
 from appliance.repository.ids import BlobType
@@ -74,40 +74,42 @@ class Packer:
         self._lock = threading.Lock()
         self._open: tuple[list[OpenPack | None], ...] = tuple([None] * OPEN_PACKS for _ in BlobType)
 
-    def place(
-        self, kind: BlobType, blob_id: bytes, length: int, uncompressed_length: int
-    ) -> tuple[OpenPack, memoryview]:
-        """Room for a sealed blob of `length` bytes, and the pack that `done` wants to be told."""
-        if length + _HEADER_ENTRY + _HEADER_ROOM > self._target:
-            pack = OpenPack(length + _HEADER_ENTRY + _HEADER_ROOM)
-            pack.closed = True
-            pack.writing = 1
-            return pack, pack.place(kind, blob_id, length, uncompressed_length)
-        ready: OpenPack | None = None
-        number = self._entropy(1)[0] % OPEN_PACKS
+    def place(self, kind: BlobType, wanted: Sequence[tuple[bytes, int, int]]) -> list[tuple[OpenPack, memoryview]]:
+        """For each (id, sealed length, uncompressed length): room for it, and the pack that `done` must be told of."""
+        places: list[tuple[OpenPack, memoryview]] = []
+        ready: list[OpenPack] = []
+        chances = self._entropy(len(wanted))
+        open_packs = self._open[kind]
         with self._lock:
-            open_packs = self._open[kind]
-            pack_or_none = open_packs[number]
-            if pack_or_none is not None and not self._has_room(pack_or_none, length):
-                pack_or_none.closed = True
-                if not pack_or_none.writing:
-                    ready = pack_or_none
-                pack_or_none = None
-            pack = pack_or_none or OpenPack(self._target)
-            open_packs[number] = pack
-            pack.writing += 1
-            place = pack.place(kind, blob_id, length, uncompressed_length)
-        if ready is not None:
-            self._on_full(ready)
-        return pack, place
+            for (blob_id, length, uncompressed_length), chance in zip(wanted, chances, strict=True):
+                if length + _HEADER_ENTRY + _HEADER_ROOM > self._target:
+                    pack = OpenPack(length + _HEADER_ENTRY + _HEADER_ROOM)
+                    pack.closed = True
+                else:
+                    number = chance % OPEN_PACKS
+                    current = open_packs[number]
+                    if current is not None and not self._has_room(current, length):
+                        current.closed = True
+                        if not current.writing:
+                            ready.append(current)
+                        current = None
+                    pack = open_packs[number] = current or OpenPack(self._target)
+                pack.writing += 1
+                places.append((pack, pack.place(kind, blob_id, length, uncompressed_length)))
+        for full in ready:
+            self._on_full(full)
+        return places
 
-    def done(self, pack: OpenPack) -> None:
-        """The last place handed out to this thread has been filled."""
+    def done(self, packs: Iterable[OpenPack]) -> None:
+        """These packs' places, one for each time a pack is named, have been filled."""
+        ready: list[OpenPack] = []
         with self._lock:
-            pack.writing -= 1
-            ready = pack.closed and not pack.writing
-        if ready:
-            self._on_full(pack)
+            for pack in packs:
+                pack.writing -= 1
+                if pack.closed and not pack.writing:
+                    ready.append(pack)
+        for full in ready:
+            self._on_full(full)
 
     def finish(self) -> None:
         """Hands over all open packs, merged where they fit. No other thread may be saving meanwhile."""

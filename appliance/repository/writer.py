@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from appliance.errors import KurabakoError
-from appliance.repository.compression import compress, decompress
+from appliance.repository.compression import compress_many, decompress
 from appliance.repository.crypto import OVERHEAD, Entropy, Sealer
 from appliance.repository.errors import DamagedData
 from appliance.repository.ids import BlobType, FileType, content_id
@@ -118,27 +118,39 @@ class BlobWriter:
 
         Raises what storing an earlier pack raised; the writer is of no use then.
         """
+        return self.save_many(kind, (data,))[0]
+
+    def save_many(self, kind: BlobType, blobs: Sequence[Buffer]) -> list[SavedBlob]:
+        """Stores several blobs as `save` does each. For small ones this is much cheaper than one by one.
+
+        The blobs are all compressed before the first is packed, so a batch should stay within a few MiB.
+        """
         if self._failure is not None:
             raise self._failure
-        if not len(data):
+        if not all(len(data) for data in blobs):
             raise ValueError("there are no empty blobs")
-        blob_id = content_id(data)
+        ids = [content_id(data) for data in blobs]
+        fresh: dict[bytes, Buffer] = {}
         with self._lock:
             pending = self._pending[kind]
-            if blob_id in pending or self._index.has(kind, blob_id):
-                return SavedBlob(blob_id, False, 0)
-            pending.add(blob_id)
+            for blob_id, data in zip(ids, blobs, strict=True):
+                if blob_id not in pending and not self._index.has(kind, blob_id):
+                    pending.add(blob_id)
+                    fresh[blob_id] = data
+        if not fresh:
+            return [SavedBlob(blob_id, False, 0) for blob_id in ids]
         try:
-            stored = self._seal(kind, blob_id, data)
+            stored = self._seal(kind, fresh)
         except BaseException as error:
-            # Somebody may have been told that this blob is on its way.
+            # Somebody may have been told that these blobs are on their way.
             self._fail(error)
             raise
         with self._lock:
-            self._blobs[kind] += 1
-            self._added += len(data)
-            self._added_packed += stored
-        return SavedBlob(blob_id, True, stored)
+            self._blobs[kind] += len(fresh)
+            self._added += sum(map(len, fresh.values()))
+            self._added_packed += sum(stored.values())
+        # A blob that is twice in the batch is new only once.
+        return [SavedBlob(blob_id, blob_id in stored, stored.pop(blob_id, 0)) for blob_id in ids]
 
     def flush(self) -> None:
         """Stores all that was saved, and the index of it. No other thread may be saving meanwhile."""
@@ -148,26 +160,30 @@ class BlobWriter:
             raise self._failure
         self._write_index()
 
-    def _seal(self, kind: BlobType, blob_id: bytes, data: Buffer) -> int:
-        payload: Buffer = compress(data)
-        uncompressed_length = len(data)
-        # Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
-        if kind is BlobType.DATA and len(payload) >= uncompressed_length:
-            payload, uncompressed_length = data, 0
-        stored = len(payload) + OVERHEAD
-        pack, place = self._packer.place(kind, blob_id, stored, uncompressed_length)
+    def _seal(self, kind: BlobType, blobs: dict[bytes, Buffer]) -> dict[bytes, int]:
+        """Compresses and seals blobs into packs; the bytes each takes."""
+        contents = list(blobs.values())
+        payloads: list[Buffer] = []
+        wanted: list[tuple[bytes, int, int]] = []
+        for (blob_id, data), frame in zip(blobs.items(), compress_many(contents), strict=True):
+            # Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
+            raw = kind is BlobType.DATA and len(frame) >= len(data)
+            payloads.append(data if raw else frame)
+            wanted.append((blob_id, len(payloads[-1]) + OVERHEAD, 0 if raw else len(data)))
+        places = self._packer.place(kind, wanted)
         try:
-            self._sealer.seal_into(payload, place)
+            for payload, (_, place) in zip(payloads, places, strict=True):
+                self._sealer.seal_into(payload, place)
             if self._verify:
-                self._verify_sealed(place, uncompressed_length, data)
+                for data, (_, _, uncompressed_length), (_, place) in zip(contents, wanted, places, strict=True):
+                    self._verify_sealed(place, uncompressed_length, data)
         except BaseException as error:
             # Before `done`, so that the pack with the hole is not stored.
             self._fail(error)
             raise
         finally:
-            place.release()
-            self._packer.done(pack)
-        return stored
+            self._packer.done(pack for pack, _ in places)
+        return {blob_id: length for blob_id, length, _ in wanted}
 
     def _verify_sealed(self, sealed: memoryview, uncompressed_length: int, data: Buffer) -> None:
         plain: Buffer = self._sealer.open(sealed)
