@@ -35,6 +35,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "losetup": ("/sbin/losetup", "mount"),
     "systemd-analyze": ("systemd-analyze", "systemd"),
     "ps": ("ps", "procps"),
+    "setpriv": ("setpriv", "util-linux"),
 }
 
 

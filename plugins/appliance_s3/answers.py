@@ -1,0 +1,155 @@
+"""What an S3 server answers, read with suspicion.
+
+Answers are bounded before they get here. Document types are refused, so no entity can be declared, let alone
+expanded; what is no answer of the expected kind is a `MalformedAnswer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+
+class MalformedAnswer(Exception):
+    """The answer is not what S3 answers."""
+
+
+@dataclass
+class Element:
+    """An XML element without its namespace and attributes, which S3 does not use for anything."""
+
+    name: str
+    text: str = ""
+    children: list[Element] = field(default_factory=list)
+
+    def all(self, name: str) -> Iterator[Element]:
+        return (child for child in self.children if child.name == name)
+
+    def value(self, name: str) -> str:
+        """The text of the child `name`, empty when there is none."""
+        return next((child.text for child in self.all(name)), "")
+
+
+def parse_xml(body: bytes, root: str) -> Element:
+    """The root element of `body`; raises `MalformedAnswer` unless it is named `root`."""
+    top = Element("")
+    stack = [top]
+
+    def start(name: str, _attributes: Any) -> None:
+        element = Element(name.rpartition(" ")[2])
+        stack[-1].children.append(element)
+        stack.append(element)
+
+    def refuse(*_: Any) -> None:
+        raise MalformedAnswer("document type declared")
+
+    def text(data: str) -> None:
+        stack[-1].text += data
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _name: stack.pop()
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(body, True)
+    except (expat.ExpatError, ValueError) as error:
+        raise MalformedAnswer("no XML") from error
+    if top.children[0].name != root:
+        raise MalformedAnswer(f"no {root}")
+    return top.children[0]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a listing: keys with sizes, and the token of the next page, None after the last."""
+
+    objects: tuple[tuple[str, int], ...]
+    next_token: str | None
+
+
+def parse_page(body: bytes) -> Page:
+    """An answer to ListObjectsV2 with `encoding-type=url`."""
+    result = parse_xml(body, "ListBucketResult")
+    encoded = result.value("EncodingType") == "url"
+    try:
+        objects = tuple(
+            (unquote(entry.value("Key")) if encoded else entry.value("Key"), int(entry.value("Size")))
+            for entry in result.all("Contents")
+        )
+    except ValueError as error:
+        raise MalformedAnswer("size is no number") from error
+    token = result.value("NextContinuationToken")
+    truncated = result.value("IsTruncated") == "true"
+    if truncated and not token:
+        raise MalformedAnswer("truncated without a token")
+    return Page(objects, token if truncated else None)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A multipart upload that is not finished: its key, id, and when it was begun."""
+
+    key: str
+    id: str
+    initiated: datetime
+
+
+def parse_uploads(body: bytes) -> tuple[tuple[Upload, ...], tuple[str, str] | None]:
+    """An answer to ListMultipartUploads: its uploads, and the markers of the next page or None."""
+    result = parse_xml(body, "ListMultipartUploadsResult")
+    try:
+        uploads = tuple(
+            Upload(entry.value("Key"), entry.value("UploadId"), _moment(entry.value("Initiated")))
+            for entry in result.all("Upload")
+        )
+    except ValueError as error:
+        raise MalformedAnswer("Initiated is no time") from error
+    markers = (result.value("NextKeyMarker"), result.value("NextUploadIdMarker"))
+    return uploads, markers if result.value("IsTruncated") == "true" and markers[0] else None
+
+
+def _moment(text: str) -> datetime:
+    """An ISO 8601 time; S3's are UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def parse_upload_id(body: bytes) -> str:
+    """The answer to CreateMultipartUpload."""
+    upload_id = parse_xml(body, "InitiateMultipartUploadResult").value("UploadId")
+    if not upload_id:
+        raise MalformedAnswer("no upload id")
+    return upload_id
+
+
+def completion(etags: list[str]) -> bytes:
+    """The body of CompleteMultipartUpload for parts 1 … n with these ETags."""
+    parts = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+        for number, etag in enumerate(etags, start=1)
+    )
+    return f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error answer: S3's error code and the region it names, empty where it tells none."""
+
+    code: str = ""
+    region: str = ""
+
+
+def parse_refusal(body: bytes) -> Refusal:
+    """The error in `body`; an empty one when the body tells none (a proxy's page, a HEAD)."""
+    try:
+        error = parse_xml(body, "Error")
+    except MalformedAnswer:
+        return Refusal()
+    return Refusal(error.value("Code").strip(), error.value("Region").strip())

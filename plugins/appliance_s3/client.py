@@ -1,0 +1,197 @@
+"""Signed requests to one S3 place, and answers that are bounded and checked.
+
+requests sends, requests-aws4auth signs (Signature Version 4, by header: no secret ever stands in a URL). Neither
+a session nor a signer may be shared between threads, so each thread has its own of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import requests
+import urllib3
+from requests_aws4auth import AWS4Auth
+
+from appliance.storage.interface import Buffer, StorageError
+from appliance_s3.answers import parse_refusal
+from appliance_s3.errors import Answered, not_s3, refused, unreachable
+from appliance_s3.place import Credentials, Place
+
+MAX_REFUSAL = 64 * 1024
+"""Bytes of an error answer that are read; S3's own are below 2 kB."""
+MAX_ANSWER = 8 * 1024 * 1024
+"""Bytes of an XML answer that are read; a full page of a listing, 1000 keys, is below 1 MB."""
+
+_SIGNED = ("host", "content-type", "content-md5", "x-amz-*")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds of patience: until a connection stands, and between two pieces of data."""
+
+    connect: float = 15.0
+    read: float = 90.0
+
+
+class Answer:
+    """An answer whose body has not been read yet."""
+
+    def __init__(self, response: requests.Response, place: Place) -> None:
+        self._response = response
+        self._place = place
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    @property
+    def length(self) -> int:
+        """What Content-Length says."""
+        value = self.headers.get("content-length", "")
+        if not (value.isascii() and value.isdigit()):
+            raise not_s3(self._place)
+        return int(value)
+
+    def body(self, limit: int = MAX_ANSWER) -> bytes:
+        """The whole body, which must not be longer than `limit` bytes."""
+        data = self._read(limit + 1)
+        if len(data) > limit:
+            raise not_s3(self._place)
+        return data
+
+    def exactly(self, length: int) -> bytes:
+        """The whole body, which must be exactly `length` bytes."""
+        if self.length != length:
+            raise not_s3(self._place)
+        return self._read(length) if length else self.body(0)
+
+    def _read(self, amount: int) -> bytes:
+        """Up to `amount` bytes; fewer only at the body's end, as urllib3 holds it to its Content-Length."""
+        parts = []
+        try:
+            while amount > 0:
+                part: bytes = self._response.raw.read(amount, decode_content=False)
+                if not part:
+                    break
+                parts.append(part)
+                amount -= len(part)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise unreachable(error, self._place) from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class S3Client:
+    """Sends requests to `place`. Thread-safe. `now` gives this machine's time, with a time zone."""
+
+    def __init__(
+        self,
+        place: Place,
+        credentials: Credentials,
+        *,
+        timeouts: Timeouts | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.place = place
+        self.now = now
+        self._credentials = credentials
+        self._timeouts = timeouts or Timeouts()
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._sessions: list[requests.Session] = []
+
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Buffer | None = None,
+    ) -> Iterator[Answer]:
+        """Sends one request and hands out the answer; raises a `StorageError` unless its status is 2xx."""
+        response = self._send(method, url, query or {}, dict(headers or {}), body)
+        try:
+            answer = Answer(response, self.place)
+            if not 200 <= response.status_code < 300:
+                raise self._refused(answer)
+            yield answer
+        finally:
+            response.close()
+
+    def refusal_in(self, answer: Answer, body: bytes) -> StorageError:
+        """What `body` complains of although the answer's status is 200."""
+        refusal = parse_refusal(body)
+        if not refusal.code:
+            return not_s3(self.place)
+        return refused(Answered(answer.status, answer.headers, refusal), self.place, self.now())
+
+    def close(self) -> None:
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+            self._sessions.clear()
+
+    def _send(
+        self, method: str, url: str, query: Mapping[str, str], headers: dict[str, str], body: Buffer | None
+    ) -> requests.Response:
+        # The signer takes this date, so that the clock is the one that was passed in.
+        headers["x-amz-date"] = self.now().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        headers["accept-encoding"] = "identity"
+        data: Buffer = b""
+        if body is not None:
+            # requests would send an empty view in chunks, which S3 refuses.
+            data = memoryview(body).cast("B") if memoryview(body).nbytes else b""
+            headers["content-type"] = "application/octet-stream"
+            headers["content-md5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        session, signer = self._connection()
+        try:
+            return session.request(
+                method,
+                url,
+                params=query,
+                headers=headers,
+                data=data,  # type: ignore[arg-type]  # requests passes any buffer on; its stubs do not know
+                auth=signer,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._timeouts.connect, self._timeouts.read),
+                verify=str(self.place.ca_file) if self.place.ca_file else True,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise unreachable(error, self.place) from error
+
+    def _refused(self, answer: Answer) -> StorageError:
+        try:
+            refusal = parse_refusal(answer.body(MAX_REFUSAL))
+        except StorageError:
+            refusal = parse_refusal(b"")  # the status alone has to tell
+        return refused(Answered(answer.status, answer.headers, refusal), self.place, self.now())
+
+    def _connection(self) -> tuple[requests.Session, AWS4Auth]:
+        """This thread's session and signer."""
+        if not hasattr(self._local, "session"):
+            credentials = self._credentials
+            self._local.session = requests.Session()
+            self._local.session.headers["user-agent"] = "kurabako"
+            self._local.signer = AWS4Auth(
+                credentials.access_key_id,
+                credentials.secret_access_key,
+                self.place.region,
+                "s3",
+                session_token=credentials.session_token,
+                include_hdrs=_SIGNED,
+            )
+            with self._lock:
+                self._sessions.append(self._local.session)
+        return self._local.session, self._local.signer

@@ -1,0 +1,137 @@
+"""Objects too large for one request, sent in parts.
+
+A part that is stored but belongs to no object yet is paid for and seen by no listing of objects. So nothing is
+left behind: a failed upload is aborted, one whose abort failed too is aborted at the next chance, and what a
+killed run left is found by its age.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from appliance.storage.interface import Buffer, StorageError
+from appliance_s3.answers import (
+    MalformedAnswer,
+    Upload,
+    completion,
+    parse_upload_id,
+    parse_uploads,
+    parse_xml,
+)
+from appliance_s3.client import S3Client
+from appliance_s3.errors import KeyMissing, not_s3
+from appliance_s3.place import MAX_PARTS
+
+STALE_AFTER = timedelta(hours=24)
+"""An upload this old belongs to a run that was killed."""
+
+_log = logging.getLogger(__name__)
+
+
+class MultipartUploads:
+    """The multipart uploads of one place; thread-safe."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+        self._place = client.place
+        self._lock = threading.Lock()
+        self._left_over: list[Upload] = []
+        self._swept = False
+
+    def put(self, key: str, data: Buffer) -> None:
+        """Stores `data` in parts of `part_limit` bytes, larger ones where there would be too many."""
+        self._tidy()
+        object_key = self._place.object_key(key)
+        url = self._place.object_url(key)
+        try:
+            with self._client.send("POST", url, query={"uploads": ""}) as answer:
+                upload = Upload(object_key, parse_upload_id(answer.body()), self._client.now())
+        except MalformedAnswer as error:
+            raise not_s3(self._place) from error
+        try:
+            etags = self._send_parts(url, upload, memoryview(data).cast("B"))
+            self._complete(url, upload, etags)
+        except BaseException:
+            self._abort_or_remember(upload)
+            raise
+
+    def abort_stale(self) -> int:
+        """Aborts every upload below the prefix that was begun longer ago than `STALE_AFTER`; their number."""
+        limit = self._client.now() - STALE_AFTER
+        stale = [upload for upload in self._unfinished() if upload.initiated < limit]
+        for upload in stale:
+            self._abort(upload)
+        return len(stale)
+
+    def close(self) -> None:
+        """Aborts what could not be aborted before."""
+        with self._lock:
+            left, self._left_over = self._left_over, []
+        for upload in left:
+            self._abort_or_remember(upload)
+
+    def _tidy(self) -> None:
+        with self._lock:
+            swept, self._swept = self._swept, True
+        if not swept:
+            try:
+                self.abort_stale()
+            except StorageError as error:  # the key may lack this right; the upload itself does not need it
+                _log.warning("unfinished uploads of earlier runs could not be looked for: %s", error.what)
+        self.close()
+
+    def _send_parts(self, url: str, upload: Upload, data: memoryview) -> list[str]:
+        size = max(self._place.part_limit, -(-data.nbytes // MAX_PARTS))
+        etags = []
+        for number, begin in enumerate(range(0, data.nbytes, size), start=1):
+            query = {"partNumber": str(number), "uploadId": upload.id}
+            with self._client.send("PUT", url, query=query, body=data[begin : begin + size]) as answer:
+                etag = answer.headers.get("etag")
+                answer.body()
+            if not etag:
+                raise not_s3(self._place)
+            etags.append(etag)
+        return etags
+
+    def _complete(self, url: str, upload: Upload, etags: list[str]) -> None:
+        """S3 may answer 200 and tell an error in the body, so the body decides."""
+        with self._client.send("POST", url, query={"uploadId": upload.id}, body=completion(etags)) as answer:
+            body = answer.body()
+            try:
+                parse_xml(body, "CompleteMultipartUploadResult")
+            except MalformedAnswer as error:
+                raise self._client.refusal_in(answer, body) from error
+
+    def _abort_or_remember(self, upload: Upload) -> None:
+        try:
+            self._abort(upload)
+        except StorageError as error:
+            _log.warning("an unfinished upload of %s is not aborted yet: %s", upload.key, error.what)
+            with self._lock:
+                self._left_over.append(upload)
+
+    def _abort(self, upload: Upload) -> None:
+        url = self._place.url(upload.key)
+        try:
+            with self._client.send("DELETE", url, query={"uploadId": upload.id}) as answer:
+                answer.body()
+        except KeyMissing:
+            pass  # finished or aborted already
+
+    def _unfinished(self) -> list[Upload]:
+        prefix = f"{self._place.prefix}/" if self._place.prefix else ""
+        query = {"uploads": "", "prefix": prefix}
+        found: list[Upload] = []
+        while True:
+            with self._client.send("GET", self._place.bucket_url, query=query) as answer:
+                body = answer.body()
+            try:
+                uploads, markers = parse_uploads(body)
+            except MalformedAnswer as error:
+                raise not_s3(self._place) from error
+            found += (upload for upload in uploads if self._place.own_key(upload.key))
+            if markers is None or markers == (query.get("key-marker"), query.get("upload-id-marker")):
+                return found
+            query["key-marker"], query["upload-id-marker"] = markers

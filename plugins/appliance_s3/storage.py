@@ -1,0 +1,191 @@
+"""An S3 bucket, or a folder in one, as a storage.
+
+One request per call, except for: large objects (`multipart`), listings (a request per 1000 objects), a size that
+is not there (`stat` asks again in a way that is told why), and a bucket that may be made.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+from appliance.storage.interface import (
+    Buffer,
+    ObjectInfo,
+    ObjectNotFound,
+    PlaceNotFound,
+    StorageError,
+    check_key,
+)
+from appliance_s3.answers import MalformedAnswer, parse_page
+from appliance_s3.client import Answer, S3Client
+from appliance_s3.errors import KeyMissing, RangeRefused, not_s3, too_short
+from appliance_s3.multipart import MultipartUploads
+from appliance_s3.place import DEFAULT_REGION
+
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+
+
+class S3Storage:
+    """Objects below a prefix of a bucket; thread-safe."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+        self._place = client.place
+        self._uploads = MultipartUploads(client)
+        self._lock = threading.Lock()
+        self._bucket_is_there = not self._place.create
+
+    @property
+    def location(self) -> str:
+        return self._place.location
+
+    def put(self, key: str, data: Buffer) -> None:
+        check_key(key)
+        self._require_bucket()
+        if memoryview(data).nbytes > self._place.part_limit:
+            self._uploads.put(key, data)
+            return
+        with self._client.send("PUT", self._place.object_url(key), body=data) as answer:
+            self._require_etag(answer)
+            answer.body()
+
+    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_key(key)
+        self._require_bucket()
+        if length == 0:
+            return self._nothing(key, offset)
+        if offset == 0 and length is None:
+            return self._whole(key)
+        return self._range(key, offset, length)
+
+    def stat(self, key: str) -> ObjectInfo:
+        check_key(key)
+        self._require_bucket()
+        try:
+            with self._client.send("HEAD", self._place.object_url(key)) as answer:
+                self._require_etag(answer)
+                answer.body(0)
+                return ObjectInfo(key, answer.length)
+        except StorageError as error:
+            if error.transient:
+                raise
+        # An answer to HEAD has no body, so it cannot tell a missing object from a missing bucket or a wrong key.
+        try:
+            with self._client.send("GET", self._place.object_url(key), headers={"range": "bytes=0-0"}) as answer:
+                answer.body()
+                return ObjectInfo(key, self._content_range(answer)[2])
+        except KeyMissing:
+            raise ObjectNotFound(self.location, key) from None
+        except RangeRefused:
+            return ObjectInfo(key, 0)  # an empty object has no first byte
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        if prefix:
+            check_key(prefix)
+        return self._list(prefix)
+
+    def delete(self, key: str) -> None:
+        check_key(key)
+        self._require_bucket()
+        try:
+            with self._client.send("DELETE", self._place.object_url(key)) as answer:
+                answer.body()
+        except KeyMissing:
+            pass
+
+    def close(self) -> None:
+        self._uploads.close()
+        self._client.close()
+
+    def _whole(self, key: str) -> bytes:
+        try:
+            with self._client.send("GET", self._place.object_url(key)) as answer:
+                self._require_etag(answer)
+                return answer.exactly(answer.length)
+        except KeyMissing:
+            raise ObjectNotFound(self.location, key) from None
+
+    def _range(self, key: str, offset: int, length: int | None) -> bytes:
+        last = "" if length is None else offset + length - 1
+        try:
+            with self._client.send(
+                "GET", self._place.object_url(key), headers={"range": f"bytes={offset}-{last}"}
+            ) as answer:
+                first, final, size = self._content_range(answer)
+                end = size if length is None else offset + length
+                if first == offset and final + 1 == size < end:
+                    raise too_short(self._place, key, size, end)
+                if (first, final + 1) != (offset, end):
+                    raise not_s3(self._place)
+                return answer.exactly(end - offset)
+        except KeyMissing:
+            raise ObjectNotFound(self.location, key) from None
+        except RangeRefused:
+            return self._nothing(key, offset, length)
+
+    def _nothing(self, key: str, offset: int, length: int | None = None) -> bytes:
+        """The empty answer to a range that HTTP cannot ask for, if the object is long enough for it."""
+        size = self.stat(key).size
+        end = offset + (length or 0)
+        if end > size:
+            raise too_short(self._place, key, size, end)
+        return b""
+
+    def _list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self._require_bucket()
+        below = self._place.object_key(prefix) if prefix else self._place.prefix
+        query = {"list-type": "2", "encoding-type": "url", "prefix": f"{below}/" if below else ""}
+        while True:
+            with self._client.send("GET", self._place.bucket_url, query=query) as answer:
+                body = answer.body()
+            try:
+                page = parse_page(body)
+            except MalformedAnswer as error:
+                raise not_s3(self._place) from error
+            for key, size in page.objects:
+                ours = self._place.own_key(key)
+                if ours is not None:
+                    yield ObjectInfo(ours, size)
+            if page.next_token is None:
+                return
+            if page.next_token == query.get("continuation-token"):
+                raise not_s3(self._place)
+            query["continuation-token"] = page.next_token
+
+    def _require_bucket(self) -> None:
+        """Makes the bucket, once, if that is allowed and it is not there."""
+        if self._bucket_is_there:
+            return
+        with self._lock:
+            if self._bucket_is_there:
+                return
+            url = self._place.bucket_url
+            try:
+                with self._client.send("GET", url, query={"list-type": "2", "max-keys": "1"}) as answer:
+                    answer.body()
+            except PlaceNotFound:
+                region = self._place.region
+                wish = b"" if region == DEFAULT_REGION else _location_constraint(region)
+                with self._client.send("PUT", url, body=wish) as answer:
+                    answer.body()
+            self._bucket_is_there = True
+
+    def _require_etag(self, answer: Answer) -> None:
+        """Every S3 server names the version it stored or sends; a sign-in page does not."""
+        if not answer.headers.get("etag"):
+            raise not_s3(self._place)
+
+    def _content_range(self, answer: Answer) -> tuple[int, int, int]:
+        """First and last byte of the answer, and the object's size."""
+        match = _RANGE.fullmatch(answer.headers.get("content-range", ""))
+        if answer.status != 206 or match is None:
+            raise not_s3(self._place)
+        return int(match[1]), int(match[2]), int(match[3])
+
+
+def _location_constraint(region: str) -> bytes:
+    return (
+        f"<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+    ).encode()
