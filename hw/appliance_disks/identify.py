@@ -1,0 +1,205 @@
+"""What a block device is to the box: a source with a stable name, or something that can only be seen.
+
+Pure: from what udev and the kernel say to `FoundSource`s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from appliance.hardware import Board
+from appliance.sources.interface import FoundSource
+from appliance.text import T, Text
+from appliance_disks.devices import BlockDevice, readable
+from appliance_disks.mounts import Mount, Number
+
+_SYSTEM_PLACES = frozenset({"/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var"})
+_ESCAPE = re.compile(r"((?:\\x[0-9a-fA-F]{2})+)")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else decides about a device: mounts, where the system and the box keep their own data, the board."""
+
+    mounts: Sequence[Mount] = ()
+    node_numbers: dict[str, Number] = field(default_factory=dict)
+    swaps: frozenset[Number] = frozenset()
+    own: frozenset[Number] = frozenset()
+    udev: bool = True
+    collect_system_disk: bool = False
+    board: Board | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A device with the source it is. `mount_point` is where its whole file system can be read, if anywhere."""
+
+    found: FoundSource
+    device: BlockDevice
+    mount_point: str | None
+
+    @property
+    def fs_type(self) -> str:
+        """The file system's type, as udev calls it."""
+        return self.device.properties.get("ID_FS_TYPE", "")
+
+
+def identify(devices: Sequence[BlockDevice], around: Surroundings) -> dict[str, Seen]:
+    """The sources that `devices` are, by their ids."""
+    system = _system_disks(devices, around)
+    divided = {device.disk for device in devices if device.partition}
+    seen: dict[str, Seen] = {}
+    for device in sorted(devices, key=_age):
+        if not _shown(device, device.disk in system, around):
+            continue
+        mount_point = _mount_point(device, around)
+        name = _id(device)
+        why_not = _why_not(device, device.disk in system, device.name in divided, around)
+        if name in seen:  # a copy of a disk has the same UUID; the one that was there first keeps the name
+            why_not = T(
+                "It has the same file system ID as {other}: one is a copy of the other.", other=seen[name].device.node
+            )
+            name = f"{name}/{device.name}"
+        seen[name] = Seen(_found(name, device, mount_point, why_not, around.board), device, mount_point)
+    return seen
+
+
+def _found(
+    name: str, device: BlockDevice, mount_point: str | None, why_not: Text | None, board: Board | None
+) -> FoundSource:
+    about = device.properties
+    label = _plain(about.get("ID_FS_LABEL_ENC", "")) or about.get("ID_FS_LABEL", "")
+    model = " ".join(
+        part
+        for part in (about.get("ID_VENDOR", ""), _plain(about.get("ID_MODEL_ENC", "")) or about.get("ID_MODEL", ""))
+        if part and part != "ATA"
+    ).strip()
+    slot = board.slot_of(about.get("ID_PATH", "")) if board else None
+    facts: dict[str, str | int | bool | None] = {
+        "device": device.node,
+        "model": model,
+        "serial": about.get("ID_SERIAL_SHORT") or about.get("ID_SERIAL", ""),
+        "file_system": about.get("ID_FS_TYPE", ""),
+        "label": label,
+        "uuid": about.get("ID_FS_UUID", ""),
+        "bus": about.get("ID_BUS", ""),
+        "slot": slot,
+        "mount_point": readable(mount_point) if mount_point else "",
+    }
+    return FoundSource(
+        id=name,
+        kind="disk",
+        title=f"{label} ({model})" if label and model else label or model or device.node,
+        size_bytes=device.size_bytes,
+        removable=device.removable,
+        collectable=why_not is None,
+        why_not=why_not,
+        details={key: value for key, value in facts.items() if value not in ("", None)},
+    )
+
+
+def _id(device: BlockDevice) -> str:
+    """The same for the same thing on any port: by what is on it, else by the disk's serial number.
+
+    By place, or by the kernel's name, only where a thing has no name of its own; such a thing is never collectable.
+    """
+    about = device.properties
+    part = f"-part{about.get('ID_PART_ENTRY_NUMBER') or about.get('PARTN', '')}" if device.partition else ""
+    if uuid := about.get("ID_FS_UUID"):
+        return f"disk:uuid/{uuid}"
+    if serial := about.get("ID_SERIAL"):
+        return f"disk:serial/{serial}{part}"
+    if path := about.get("ID_PATH"):
+        return f"disk:path/{path}{part}"
+    return f"disk:kernel/{device.name}"
+
+
+def _shown(device: BlockDevice, system: bool, around: Surroundings) -> bool:
+    """Loop devices are shown when something is on them; what udev has not looked at, when nothing will tell more."""
+    if device.name.startswith("loop") and not device.properties.get("ID_FS_TYPE"):
+        return False
+    return device.recognised or system or not around.udev
+
+
+def _why_not(device: BlockDevice, system: bool, divided: bool, around: Surroundings) -> Text | None:
+    about = device.properties
+    if system and not around.collect_system_disk:
+        return T("It is the disk that the box itself runs from.")
+    if device.number in around.own:
+        return T("The box keeps its own data on it.")
+    if not device.recognised:
+        return T("udev, which recognises file systems, is not running on this machine.")
+    if unreadable := _unreadable(about.get("ID_FS_USAGE", ""), about.get("ID_FS_TYPE", "")):
+        return unreadable
+    if about.get("ID_FS_USAGE") != "filesystem":
+        if divided or about.get("ID_PART_TABLE_TYPE"):
+            return T("It is divided into partitions, which are sources of their own.")
+        return T("It has no file system.")
+    if not about.get("ID_FS_UUID") and not about.get("ID_SERIAL"):
+        return T("It has neither a file system ID nor a serial number to know it again by.")
+    return None
+
+
+def _unreadable(usage: str, kind: str) -> Text | None:
+    """Why what udev found on a device is no file system that could be read, or None."""
+    match usage, kind:
+        case "crypto", "crypto_LUKS":
+            return T("It is encrypted with LUKS and locked.")
+        case "crypto", "BitLocker":
+            return T("It is encrypted with BitLocker and locked.")
+        case "crypto", _:
+            return T("It is encrypted ({kind}) and locked.", kind=kind)
+        case "raid", "LVM2_member" | "LVM1_member":
+            return T("It is part of an LVM volume group.")
+        case "raid", _:
+            return T("It is a member of a RAID ({kind}).", kind=kind)
+        case "other", "swap":
+            return T("It is swap space.")
+        case _, "zfs_member":
+            return T("It is part of a ZFS pool.")
+        case _:
+            return None
+
+
+def _mount_point(device: BlockDevice, around: Surroundings) -> str | None:
+    for mount in around.mounts:
+        if mount.root == "/" and _on(mount, around) == device.number:
+            return mount.point
+    return None
+
+
+def _on(mount: Mount, around: Surroundings) -> Number:
+    """The device a mount is on; file systems with device numbers of their own name the node instead."""
+    return around.node_numbers.get(mount.source, mount.device) if mount.device[0] == 0 else mount.device
+
+
+def _system_disks(devices: Iterable[BlockDevice], around: Surroundings) -> set[str]:
+    """The whole disks below the root file system, its companions and swap."""
+    by_name = {device.name: device for device in devices}
+    numbers = {_on(mount, around) for mount in around.mounts if mount.point in _SYSTEM_PLACES} | around.swaps
+    waiting = [device.name for device in by_name.values() if device.number in numbers]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if device := by_name.get(name):
+            waiting += [device.disk, *device.below]
+    return {by_name[name].disk for name in found if name in by_name}
+
+
+def _age(device: BlockDevice) -> tuple[int, str]:
+    """Sorts by when a device was plugged in."""
+    return int(device.sequence) if device.sequence.isdigit() else 0, device.name
+
+
+def _plain(encoded: str) -> str:
+    """udev's `ID_…_ENC` in plain letters: what is not safe in a file name stands there as `\\xNN`."""
+
+    def decode(match: re.Match[str]) -> str:
+        return bytes.fromhex(match[1].replace("\\x", "")).decode("utf-8", "replace")
+
+    return _ESCAPE.sub(decode, encoded).strip()

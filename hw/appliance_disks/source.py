@@ -1,0 +1,152 @@
+"""A disk as a source: its tree, read where it is mounted or from a mount of our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile, SourceNotFound
+from appliance.sources.local import LocalSource
+from appliance.text import T
+from appliance_disks.devices import is_there
+from appliance_disks.identify import Seen
+from appliance_disks.mounting import UNSTABLE_INODES, mount_read_only
+
+
+class DiskSource:
+    """`inner`, which is lost once `still_there` says no; `release` is called when it is closed.
+
+    A file system whose disk was pulled may go on answering from memory and report the rest as single bad files.
+    """
+
+    def __init__(self, inner: Source, title: str, still_there: Callable[[], bool], release: Callable[[], None]) -> None:
+        self._inner = inner
+        self._title = title
+        self._still_there = still_there
+        self._release = release
+
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def snapshot_path(self) -> str:
+        return self._inner.snapshot_path
+
+    @property
+    def trusts_inode(self) -> bool:
+        return self._inner.trusts_inode
+
+    def root(self) -> Entry:
+        try:
+            return self._inner.root()
+        except SourceError as error:
+            raise self._told(error) from error
+
+    def scandir(self, path: Path) -> Sequence[Entry]:
+        try:
+            return self._inner.scandir(path)
+        except SourceError as error:
+            raise self._told(error) from error
+
+    def complete(self, path: Path, entry: Entry) -> None:
+        try:
+            self._inner.complete(path, entry)
+        except SourceError as error:
+            raise self._told(error) from error
+
+    def open(self, path: Path, entry: Entry) -> SourceFile:
+        try:
+            return _DiskFile(self._inner.open(path, entry), path, self._read_error)
+        except SourceError as error:
+            raise self._told(error) from error
+
+    def close(self) -> None:
+        if hasattr(self, "_inner"):
+            self._inner.close()
+            del self._inner  # its open directories hold the mount
+            self._release()
+
+    def _told(self, error: SourceError) -> SourceError:
+        return error if error.lost or self._still_there() else self._lost()
+
+    def _read_error(self, path: Path, error: OSError) -> SourceError:
+        if not self._still_there():
+            return self._lost()
+        return SourceError(
+            T(
+                "{path} cannot be read to its end: the disk {disk} reports a read error.",
+                path=b"/".join(path).decode("utf-8", "backslashreplace"),
+                disk=self._title,
+            ),
+            safe=T("Everything else on the disk goes on being backed up."),
+            todo=T("Copy what can still be read soon: a disk with read errors often fails altogether."),
+        )
+
+    def _lost(self) -> SourceError:
+        return SourceError(
+            T("The disk {disk} was disconnected.", disk=self._title),
+            safe=T("Everything that was backed up before is safe."),
+            todo=T("Connect it again and start the backup once more."),
+            lost=True,
+        )
+
+
+class _DiskFile:
+    """An open file of a disk; a read that fails is told like every other error of the source."""
+
+    def __init__(self, inner: SourceFile, path: Path, told: Callable[[Path, OSError], SourceError]) -> None:
+        self._inner = inner
+        self._path = path
+        self._told = told
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            return self._inner.readinto(buffer)
+        except OSError as error:
+            raise self._told(self._path, error) from error
+
+    def changed(self) -> bool:
+        try:
+            return self._inner.changed()
+        except OSError as error:
+            raise self._told(self._path, error) from error
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def open_disk(seen: Seen) -> DiskSource:
+    """Opens a collectable disk for reading: where it is mounted, else mounted for this process alone."""
+    if seen.found.why_not is not None:
+        raise SourceNotFound(
+            T("{disk} cannot be collected: {why}", disk=seen.found.title, why=seen.found.why_not),
+            safe=T("Everything that was backed up before is safe."),
+        )
+    if seen.mount_point is not None:
+        return _wrapped(seen, seen.mount_point, lambda: None)
+    mount = mount_read_only(seen.device.node, seen.fs_type)
+    try:
+        return _wrapped(seen, f"/proc/self/fd/{mount}", lambda: os.close(mount))
+    except BaseException:
+        os.close(mount)
+        raise
+
+
+def _wrapped(seen: Seen, place: str, release: Callable[[], None]) -> DiskSource:
+    inner = LocalSource(
+        place,
+        id=seen.found.id,
+        snapshot_path=snapshot_path(seen),
+        trusts_inode=seen.fs_type not in UNSTABLE_INODES,
+    )
+    number, sequence = seen.device.number, seen.device.sequence
+    return DiskSource(inner, seen.found.title, lambda: is_there(number, sequence), release)
+
+
+def snapshot_path(seen: Seen) -> str:
+    """`/disk/<label>-<UUID>`: a person recognises the label, and the UUID keeps two disks of one label apart."""
+    name = seen.found.id.removeprefix("disk:").split("/", 1)[1]
+    label = str(seen.found.details.get("label", ""))
+    whole = f"{label}-{name}" if label else name
+    return "/disk/" + "".join("_" if letter in "/\\" or not letter.isprintable() else letter for letter in whole)
