@@ -1,0 +1,17 @@
+"""Service profiles: providers' terms as data, one TOML file each in `profiles/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from appliance.contract.profile import ServiceProfile
+from appliance.hookspecs import hookimpl
+from appliance_services.loader import load_profiles
+
+PROFILES = Path(__file__).parent / "profiles"
+
+
+@hookimpl
+def service_profiles() -> Iterable[ServiceProfile]:
+    return load_profiles(PROFILES)

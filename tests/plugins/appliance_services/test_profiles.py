@@ -1,0 +1,43 @@
+"""Service profiles: what is shipped is sound, and a wrong file is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.contract.profile import Meter
+from appliance_services import service_profiles
+from appliance_services.loader import BadProfile, load_profiles
+
+GOOD = 'id = "kura"\nname_en = "Kura"\nname_ja = "蔵"\n'
+
+
+def test_the_neutral_profile_counts_what_is_stored_and_warns_at_80_and_90_percent() -> None:
+    (standard,) = service_profiles()
+    assert (standard.id, standard.meter, standard.warn_at) == ("standard", Meter.STORED, (0.8, 0.9))
+    assert standard.name_ja == "標準"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "warn_at = [1.5]\n", "warn_at.0 = 1.5"),
+        (GOOD + 'meter = "guess"\n', 'meter = "guess"'),
+        (GOOD + "discount = 3\n", "discount = 3"),
+        (GOOD.replace("kura", "other"), "its id other must be the file's name"),
+        ("id = ", "cannot be read"),
+    ],
+)
+def test_a_wrong_profile_is_named_by_file_and_value(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "kura.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadProfile) as caught:
+        load_profiles(tmp_path)
+    assert "kura.toml" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_profiles_come_in_the_order_of_their_files(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.toml").write_text(GOOD.replace('"kura"', f'"{name}"'), encoding="utf-8")
+    assert [profile.id for profile in load_profiles(tmp_path)] == ["a", "b"]
