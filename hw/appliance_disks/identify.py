@@ -58,9 +58,7 @@ def identify(devices: Sequence[BlockDevice], around: Surroundings) -> dict[str, 
         name = _id(device)
         why_not = _why_not(device, device.disk in system, device.name in divided, around)
         if name in seen:  # a copy of a disk has the same UUID; the one that was there first keeps the name
-            why_not = T(
-                "It has the same file system ID as {other}: one is a copy of the other.", other=seen[name].device.node
-            )
+            why_not = _second(device, seen[name].device)
             name = f"{name}/{device.name}"
         seen[name] = Seen(_found(name, device, mount_point, why_not, around.board), device, mount_point)
     return seen
@@ -161,6 +159,13 @@ def _unreadable(usage: str, kind: str) -> Text | None:
             return T("It is part of a ZFS pool.")
         case _:
             return None
+
+
+def _second(device: BlockDevice, first: BlockDevice) -> Text:
+    """Why a device whose file system ID was seen before is no source of its own."""
+    if device.properties.get("ID_FS_TYPE") == "btrfs":
+        return T("It belongs to the same file system as {other} and is collected with it.", other=first.node)
+    return T("It has the same file system ID as {other}: one is a copy of the other.", other=first.node)
 
 
 def _mount_point(device: BlockDevice, around: Surroundings) -> str | None:

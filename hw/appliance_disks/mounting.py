@@ -109,7 +109,7 @@ def _told(node: str, fs_type: str, error: OSError) -> CannotMount:
         case errno.ENODEV:
             return CannotMount(
                 T(
-                    "The file system on {device} ({kind}) is none that this machine can read.",
+                    "This machine cannot read the file system on {device} ({kind}).",
                     device=node,
                     kind=fs_type,
                 ),
@@ -128,7 +128,7 @@ def _told(node: str, fs_type: str, error: OSError) -> CannotMount:
         case _:
             return CannotMount(
                 T(
-                    "The file system on {device} ({kind}) cannot be mounted; it may be damaged.",
+                    "The file system on {device} ({kind}) cannot be mounted, perhaps damaged.",
                     device=node,
                     kind=fs_type,
                 ),

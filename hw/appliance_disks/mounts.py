@@ -71,7 +71,7 @@ def current_swaps() -> list[str]:
 def device_of_node(node: str) -> Number | None:
     """The number of the block device at the path `node`, or None when it is none."""
     try:
-        found = os.stat(node)
+        found = Path(node).stat()
     except OSError:
         return None
     return (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
@@ -81,7 +81,7 @@ def device_below(path: Path) -> Number | None:
     """The number of the file system that holds `path` (or its nearest parent that is there)."""
     for candidate in (path, *path.parents):
         try:
-            device = os.stat(candidate).st_dev
+            device = candidate.stat().st_dev
         except OSError:
             continue
         return os.major(device), os.minor(device)

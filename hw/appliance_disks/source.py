@@ -68,9 +68,9 @@ class DiskSource:
             self._release()
 
     def _told(self, error: SourceError) -> SourceError:
-        return error if error.lost or self._still_there() else self._lost()
+        return self._lost() if error.lost or not self._still_there() else error
 
-    def _read_error(self, path: Path, error: OSError) -> SourceError:
+    def _read_error(self, path: Path) -> SourceError:
         if not self._still_there():
             return self._lost()
         return SourceError(
@@ -85,7 +85,7 @@ class DiskSource:
 
     def _lost(self) -> SourceError:
         return SourceError(
-            T("The disk {disk} was disconnected.", disk=self._title),
+            T("The disk {disk} was disconnected or unmounted.", disk=self._title),
             safe=T("Everything that was backed up before is safe."),
             todo=T("Connect it again and start the backup once more."),
             lost=True,
@@ -95,7 +95,7 @@ class DiskSource:
 class _DiskFile:
     """An open file of a disk; a read that fails is told like every other error of the source."""
 
-    def __init__(self, inner: SourceFile, path: Path, told: Callable[[Path, OSError], SourceError]) -> None:
+    def __init__(self, inner: SourceFile, path: Path, told: Callable[[Path], SourceError]) -> None:
         self._inner = inner
         self._path = path
         self._told = told
@@ -104,13 +104,13 @@ class _DiskFile:
         try:
             return self._inner.readinto(buffer)
         except OSError as error:
-            raise self._told(self._path, error) from error
+            raise self._told(self._path) from error
 
     def changed(self) -> bool:
         try:
             return self._inner.changed()
         except OSError as error:
-            raise self._told(self._path, error) from error
+            raise self._told(self._path) from error
 
     def close(self) -> None:
         self._inner.close()

@@ -1,8 +1,8 @@
 """Watching disks come and go.
 
-udev's events and changes of the mount table only say *look again*: what arrived, changed and went away is the difference
-between two looks. So nothing is told twice, no event can be missed for good, and a disk that announces itself with ten
-events is told once, when udev has made up its mind about it.
+udev's events and changes of the mount table only say *look again*: what arrived, changed and went away is the
+difference between two looks. So nothing is told twice, no event is missed for good, and a disk that announces itself
+with ten events is told once, when udev has made up its mind about it.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class DiskWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the watch; no event is reported after it returned."""
+        """Ends the watch within a second."""
         if self._thread.is_alive():
             os.eventfd_write(self._wake, 1)
-            self._thread.join()
+            self._thread.join(timeout=1)
 
     def _run(self) -> None:
         poll = select.poll()
@@ -92,7 +92,7 @@ class DiskWatch:
     def _tell(self) -> None:
         try:
             now = self._look()
-        except OSError:
+        except Exception:
             log.exception("looking at the disks failed; waiting for the next event")
             return
         for event in differences(self._seen, now):
