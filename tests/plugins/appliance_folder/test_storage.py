@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import appliance_folder
 import pytest
 
+import appliance_folder
 from appliance.storage.interface import (
     AccessDenied,
     NoSpace,
@@ -172,8 +172,7 @@ class TestDurability:
 
     def test_a_kill_leaves_whole_objects_or_none(self, tmp_path: Path) -> None:
         program = (
-            "import sys; from pathlib import Path; from appliance.text import add_catalogues
-from appliance_folder.storage import FolderStorage\n"
+            "import sys; from pathlib import Path; from appliance_folder.storage import FolderStorage\n"
             "storage = FolderStorage(Path(sys.argv[1]))\n"
             "for n in range(10**6):\n"
             "    storage.put(f'data/{n % 4:02x}/{n:064x}', n.to_bytes(8, 'big') * 100_000); print(n, flush=True)\n"
