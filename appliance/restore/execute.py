@@ -1,0 +1,193 @@
+"""Carrying out a restore.
+
+Directories first; then the packs, each fetched once, by threads that decrypt, verify and write what they fetched;
+then the names that need something to be there (links) and the metadata of directories, the deepest first, since
+writing into a directory changes its time. Every byte is verified against the hash that names its blob.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.errors import KurabakoError
+from appliance.repository import DamagedData, Repository, WantedBlob
+from appliance.restore.files import FileWriter, attributes_missing, refusal
+from appliance.restore.plan import Failure, Names, RestorePlan, display
+from appliance.restore.target import Target
+from appliance.status.model import Outcome, Progress
+from appliance.storage.interface import DamagedAnswer, ObjectNotFound
+from appliance.text import T, Text
+
+
+class RestoreStopped(KurabakoError):
+    """The target's disk became full or read-only."""
+
+    code = "restore.stopped"
+
+    def __init__(self, target: str, why: Text) -> None:
+        super().__init__(
+            T("The restore into {target} had to stop: {why}", target=target, why=why),
+            safe=T("The files that are already there are complete."),
+            todo=T("Make room or choose another target, then start the restore again."),
+        )
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a restore did. `files` and `bytes` count what is complete; PARTIAL means that there are `failures`."""
+
+    outcome: Outcome
+    files: int
+    bytes: int
+    failures: tuple[Failure, ...] = ()
+
+
+def execute_restore(
+    repository: Repository,
+    plan: RestorePlan,
+    *,
+    workers: int = 2,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> RestoreReport:
+    """Restores what was planned into the plan's target; what is in the way there is replaced.
+
+    `workers` packs are fetched at once. `on_progress` is called from any thread, one call at a time. What is wrong
+    with single files is in the report; raised is what keeps all of them from being restored: `RestoreStopped`, or
+    the storage's error.
+    """
+    run = _Run(repository, plan, on_progress, cancelled)
+    try:
+        run.make_directories()
+        run.write_files(workers)
+        if run.is_cancelled:
+            return run.report(Outcome.CANCELLED)
+        run.make_links_and_others()
+        run.describe_directories()
+    except OSError as error:
+        raise RestoreStopped(str(plan.target), refusal(error)) from error
+    finally:
+        run.writer.discard_unfinished()
+    return run.report(Outcome.PARTIAL if run.failures else Outcome.DONE)
+
+
+class _Run:
+    def __init__(
+        self,
+        repository: Repository,
+        plan: RestorePlan,
+        on_progress: Callable[[Progress], None] | None,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._repository = repository
+        self._plan = plan
+        self._on_progress = on_progress
+        self._cancelled = cancelled
+        self._lock = threading.Lock()
+        self._stopped: BaseException | None = None
+        self.failures = list(plan.problems)
+        self.is_cancelled = False
+        self._target = Target(plan.target)
+        self.writer = FileWriter(self._target, self._fail)
+
+    def make_directories(self) -> None:
+        for path, _ in self._plan.folders:
+            try:
+                self._target.make_directory(path)
+            except OSError as error:
+                self._fail(path, refusal(error))
+
+    def write_files(self, workers: int) -> None:
+        """Fetches all packs and writes what is in them."""
+        for file in self._plan.files:
+            if not file.blobs:
+                self.writer.write_hole(file)
+        packs = deque(self._plan.packs.values())
+        threads = [
+            threading.Thread(target=self._work, args=(packs,), name=f"restore-{number}") for number in range(workers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _work(self, packs: deque[list[WantedBlob]]) -> None:
+        try:
+            while self._stopped is None and not self.is_cancelled:
+                try:
+                    wanted = packs.popleft()
+                except IndexError:
+                    return
+                self._restore_pack(wanted)
+        except BaseException as error:
+            self._stopped = error
+
+    def _restore_pack(self, wanted: list[WantedBlob]) -> None:
+        for blob, content in self._repository.read_pack_blobs(wanted):
+            places = self._plan.places[blob.id]
+            if isinstance(content, KurabakoError):
+                if not isinstance(content, DamagedData | ObjectNotFound | DamagedAnswer):
+                    raise content  # nothing can be read any more; going on would fail file by file
+                for file, _ in places:
+                    self.writer.fail(file, content.what)
+                continue
+            for file, offset in places:
+                self.writer.write(file, offset, content)
+            if self._cancelled():
+                self.is_cancelled = True
+                return
+            self._report_progress(places[-1][0].path)
+
+    def make_links_and_others(self) -> None:
+        for path, node in self._plan.others:
+            try:
+                if not self._target.make_other(path, node):
+                    self._fail(path, attributes_missing())
+            except OSError as error:
+                self._fail(path, refusal(error))
+        for path, file in self._plan.links:
+            if self.writer.has_failed(file):
+                self._fail(
+                    path, T("It is another name of {path}, which could not be restored.", path=display(file.path))
+                )
+                continue
+            try:
+                self._target.make_link(path, file.path)
+            except OSError as error:
+                self._fail(path, refusal(error))
+
+    def describe_directories(self) -> None:
+        for path, node in sorted(self._plan.folders, key=lambda folder: len(folder[0]), reverse=True):
+            try:
+                if not self._target.describe(self._target.directory(path).fd, node):
+                    self._fail(path, attributes_missing())
+            except OSError as error:
+                self._fail(path, refusal(error))
+
+    def _fail(self, path: Names, why: Text) -> None:
+        with self._lock:
+            self.failures.append(Failure(display(path), why))
+
+    def _report_progress(self, path: Names) -> None:
+        if self._on_progress is None:
+            return
+        with self._lock:
+            self._on_progress(
+                Progress(
+                    T("Restoring"),
+                    bytes_done=self.writer.bytes_done,
+                    bytes_total=self._plan.needed_bytes,
+                    files_done=self.writer.files_done,
+                    files_total=len(self._plan.files),
+                    errors=len(self.failures),
+                    item=display(path),
+                )
+            )
+
+    def report(self, outcome: Outcome) -> RestoreReport:
+        return RestoreReport(outcome, self.writer.files_done, self.writer.bytes_done, tuple(self.failures))
