@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from appliance.cli.output import Printer
+from appliance.text import T
 
 DEFAULT_CONFIG = Path("/etc/kurabako/config.toml")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+JsonOption = Annotated[bool, typer.Option("--json", help=str(T("Print one JSON document.")))]
 """Every command has it."""
 
 

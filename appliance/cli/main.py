@@ -104,15 +104,15 @@ def _translate(command: Any, language: str) -> None:
 app = typer.Typer(cls=RootGroup, invoke_without_command=True)
 
 
-@app.callback()
+@app.callback(help=str(T("Kurabako, the plug-in backup box.")))
 def root(
     context: typer.Context,
-    config: Annotated[Path, typer.Option("--config", help="The settings file.")] = DEFAULT_CONFIG,
-    lang: Annotated[str, typer.Option("--lang", help="Language: ja or en; otherwise the shell's.")] = "",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log on standard error.")] = False,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    config: Annotated[Path, typer.Option("--config", help=str(T("The settings file.")))] = DEFAULT_CONFIG,
+    lang: Annotated[str, typer.Option("--lang", help=str(T("Language: ja or en; otherwise the shell's.")))] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=str(T("Show the log on standard error.")))] = False,
+    show_version: Annotated[bool, typer.Option("--version", help=str(T("Print the version.")))] = False,
 ) -> None:
-    """Kurabako, the plug-in backup box."""
+    """The options before any command."""
     said = invocation(context)
     if lang and lang not in LANGUAGES:
         raise UsageMistake(T("There is no language {language}; choose ja or en.", language=lang))

@@ -23,11 +23,11 @@ _STATES: Mapping[str, Text] = {
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the root."""
-    app.command()(plugins)
+    app.command(help=str(T("Plugins: which are installed, and whether they work.")))(plugins)
 
 
 def plugins(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Plugins: which are installed, and whether they work."""
+    """The hooks that need no settings are called once, so that a plugin that fails there is seen."""
     out = printer(context, as_json)
     statuses = load(invocation(context).config).examine()
     out.document({"plugins": [_document(status) for status in statuses]})
@@ -55,7 +55,7 @@ def command_groups(config: Path) -> Mapping[str, Any]:
     for group in load(config).command_groups():
         command = typer.main.get_group(group.app)
         command.name = group.name
-        command.help = group.help.message
+        command.help = str(group.help)
         groups[group.name] = command
     return groups
 

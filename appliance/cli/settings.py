@@ -18,12 +18,12 @@ from appliance.settings.lines import KeyPath
 from appliance.settings.words import MASK, is_secret
 from appliance.text import T, Text
 
-app = typer.Typer(help="Settings: check them, show what they come to.", no_args_is_help=True)
+app = typer.Typer(help=str(T("Settings: check them, show what they come to.")), no_args_is_help=True)
 
 
-@app.command()
+@app.command(help=str(T("Name every mistake in the settings, or say that there is none. Starts nothing.")))
 def check(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Say every mistake in the settings, or that there is none. Starts nothing, contacts nobody."""
+    """Also reads the secrets' files and opens the cloud's address, which contacts nobody."""
     out = printer(context, as_json)
     settings, plugins = read(invocation(context).config)
     mistakes = tuple(_beyond_the_file(settings, plugins))
@@ -37,16 +37,16 @@ def check(context: typer.Context, as_json: JsonOption = False) -> None:
     out.say(T("The settings in {file} are right.", file=str(settings.file)), *notes)
 
 
-@app.command()
+@app.command(help=str(T("Show every setting in force and where it comes from. Secrets stay hidden.")))
 def show(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show every setting that is in force, and whether it is a default or stands in the file. Secrets stay hidden."""
+    """Every setting of the box and of its plugins, defaults included."""
     out = printer(context, as_json)
     settings, _ = read(invocation(context).config)
     rows = list(effective(settings))
     document = [{"key": key, "value": value, "line": line} for key, value, line in rows]
     out.document({"file": settings.file, "settings": document})
     out.table(
-        (T("Setting"), T("Value"), T("From")),
+        (T("Setting"), T("Value"), T("Set in")),
         [
             (key, _word(value), T("default") if line is None else T("line {line}", line=line))
             for key, value, line in rows

@@ -63,7 +63,7 @@ class SecretFile:
                 mode = os.fstat(file.fileno()).st_mode
                 raw = file.read(_LARGEST + 1)
         except OSError as error:
-            raise self._unreadable(path, T("{error}", error=error.strerror or type(error).__name__)) from error
+            raise self._unreadable(path, error.strerror or type(error).__name__) from error
         if self.place.startswith("/") and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretUnreadable(
                 T("Others than its owner may read the secret in {file}.", file=str(path)),
@@ -80,7 +80,7 @@ class SecretFile:
         return SecretStr(secret)
 
     @staticmethod
-    def _unreadable(path: Path, why: Text) -> SecretUnreadable:
+    def _unreadable(path: Path, why: Text | str) -> SecretUnreadable:
         return SecretUnreadable(
             T("The secret in {file} cannot be read: {why}.", file=str(path), why=why),
             todo=T("Put the secret into this file, readable by its owner alone."),

@@ -111,12 +111,12 @@ def _shown(path: KeyPath, value: object) -> str | None:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _allowed(detail: ErrorDetails) -> Text:
+def _allowed(detail: ErrorDetails) -> Text | str:
     """What would be allowed instead."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
         said = context["error"].args[0] if context["error"].args else ""
-        return said if isinstance(said, Text) else T("{why}", why=str(said))
+        return said if isinstance(said, Text) else str(said)
     simple = _SIMPLE.get(kind)
     if simple is not None:
         return simple
