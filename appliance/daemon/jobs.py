@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import msgspec
 
 from appliance.errors import ExitCode, KurabakoError
+from appliance.status import codec
 from appliance.status.model import JobKind, Outcome, Progress
 from appliance.text import T, Text
 
@@ -144,29 +145,9 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
     """Progress as it crosses processes; a very long path is cut in its middle."""
     item = progress.item
     if len(item) > ITEM_LIMIT:
-        item = item[: ITEM_LIMIT // 2] + "…" + item[-ITEM_LIMIT // 2 :]
-    return {
-        "phase": progress.phase.to_json(),
-        "bytes_done": progress.bytes_done,
-        "bytes_total": progress.bytes_total,
-        "files_done": progress.files_done,
-        "files_total": progress.files_total,
-        "errors": progress.errors,
-        "item": item,
-    }
-
-
-def progress_from_json(data: Mapping[str, Any]) -> Progress:
-    """The inverse of `progress_to_json`."""
-    return Progress(
-        phase=Text.from_json(data["phase"]),
-        bytes_done=int(data["bytes_done"]),
-        bytes_total=_optional_int(data["bytes_total"]),
-        files_done=int(data["files_done"]),
-        files_total=_optional_int(data["files_total"]),
-        errors=int(data["errors"]),
-        item=str(data["item"]),
-    )
+        progress = replace(progress, item=item[: ITEM_LIMIT // 2] + "…" + item[-ITEM_LIMIT // 2 :])
+    encoded: dict[str, Any] = codec.encode(progress)
+    return encoded
 
 
 def report_to_json(report: JobReport) -> dict[str, Any]:
@@ -214,7 +195,7 @@ def decode_child_line(line: bytes) -> Progress | JobReport:
     message = decode_line(line)
     try:
         if "progress" in message:
-            return progress_from_json(message["progress"])
+            return codec.decode(Progress, message["progress"])
         return report_from_json(message["report"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableLine(f"not progress and not a report: {error!r}") from error
@@ -233,7 +214,3 @@ def cancelled() -> JobReport:
         T("Cancelled. What was already stored stays and is used by the next run."),
         int(ExitCode.INTERRUPTED),
     )
-
-
-def _optional_int(value: Any) -> int | None:
-    return None if value is None else int(value)

@@ -64,6 +64,12 @@ class Job:
             await news.wait()
         yield self.report
 
+    async def ended(self) -> JobReport:
+        """The job's report, once there is one."""
+        while self.report is None:
+            await self._news.wait()
+        return self.report
+
 
 Run = Callable[[Job, Callable[[Progress], None]], Awaitable[JobReport]]
 """Runs a job to its end; it stops early, in order, once `job.stop` is set."""

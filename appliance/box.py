@@ -1,0 +1,390 @@
+"""The composition root: settings, plugins and state become a Box, from which every job is handed what it needs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from appliance.capacity import GatedStorage, Ledger
+from appliance.contract.profile import Meter, ServiceProfile
+from appliance.errors import KurabakoError
+from appliance.hardware import find_board
+from appliance.hookspecs import PluginContext
+from appliance.plugins import PluginManager
+from appliance.repository import NotARepository, Repository
+from appliance.settings import SecretFile, Settings, load_settings, read_plugins_settings
+from appliance.sources.interface import FoundSource, Source, SourceNotFound
+from appliance.state import State
+from appliance.storage import RetryingStorage, ThrottledStorage
+from appliance.storage.interface import PlaceNotFound, Storage
+from appliance.text import T
+
+
+class NotSetUp(KurabakoError):
+    """Something a job needs is not in the settings, or was not set up yet."""
+
+    code = "box.not-set-up"
+
+
+class CannotSetUp(KurabakoError):
+    """A file that the box needs cannot be made."""
+
+    code = "box.cannot-set-up"
+
+
+class NotDesignated(KurabakoError):
+    """A source may not be backed up, because nobody designated it."""
+
+    code = "source.not-designated"
+
+
+class NotCollectable(KurabakoError):
+    """A source can be seen but not backed up."""
+
+    code = "source.not-collectable"
+
+
+HOME_KEY = "home"
+"""The state's name for the repository that was set up, so that an unmounted disk is not taken for a new one."""
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""Thirty-two letters and digits without 0, 1, I and O."""
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What setting up did: where the recovery key is, whether it is new, and the same of the repository."""
+
+    password_file: Path
+    made_key: bool
+    place: str
+    repository_id: str
+    made_repository: bool
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class KnownSource:
+    """A source that is there or designated; `present` and the facts are those of `found`."""
+
+    found: FoundSource
+    designated_at: datetime | None = None
+
+    @property
+    def designated(self) -> bool:
+        return self.designated_at is not None
+
+
+class Box:
+    """One box: what its settings say, its plugins and its memory. `close` ends what it opened.
+
+    Opening a box reads the settings and the state and contacts nobody.
+    """
+
+    def __init__(self, settings: Settings, plugins: PluginManager, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.clock = clock
+
+    @classmethod
+    def open(cls, config: Path, *, clock: Callable[[], datetime] = utc_now) -> Box:
+        """The box that the settings file `config` describes. Raises `SettingsError`."""
+        use = read_plugins_settings(config)
+        plugins = PluginManager.load(blocked=use.blocked, budget=use.time_budget)
+        settings = load_settings(config, plugins.settings_sections(), allow_unknown_tables=plugins.any_set_aside)
+        return cls(settings, plugins, clock=clock)
+
+    def close(self) -> None:
+        """Closes the state, if it was opened."""
+        if "state" in self.__dict__:
+            self.state.close()
+
+    def require_sound(self) -> None:
+        """Raises what makes these settings impossible to work with, so that nothing is started by halves."""
+        self.profile  # noqa: B018 - raises when no plugin knows it
+        self.context  # noqa: B018 - raises when the board's file is broken
+        if self.home:
+            self.password_file()
+
+    @cached_property
+    def state(self) -> State:
+        """The box's memory; made when it is first needed, so that asking for help writes nothing. `StateError`."""
+        return State(self.settings.box.state_dir / "state.db", clock=self.clock)
+
+    @property
+    def name(self) -> str:
+        """The box's name, which snapshots carry as their host."""
+        return self.settings.box.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The box's time zone."""
+        return ZoneInfo(self.settings.box.timezone)
+
+    @cached_property
+    def context(self) -> PluginContext:
+        """What plugins are given."""
+        box = self.settings.box
+        return replace(
+            self.plugins.context(self.settings.plugins, box.state_dir, box.run_dir),
+            board=find_board(),
+        )
+
+    @cached_property
+    def profile(self) -> ServiceProfile:
+        """The provider's terms that the contract names; `NotSetUp` when no plugin knows them."""
+        wanted = self.settings.contract.profile
+        profiles = self.plugins.profiles()
+        if wanted not in profiles:
+            raise NotSetUp(
+                T("No plugin knows the service profile {profile}.", profile=wanted),
+                todo=T(
+                    "Write one of these as profile in [contract]: {profiles}.", profiles=", ".join(sorted(profiles))
+                ),
+            )
+        return profiles[wanted]
+
+    @property
+    def capacity(self) -> int | None:
+        """The contracted capacity in bytes; None when the contract has none."""
+        return None if self.profile.meter is Meter.NONE else self.settings.contract.capacity
+
+    @property
+    def reserve(self) -> int:
+        """Bytes of the capacity that only upkeep may use: as set, otherwise one percent, at most 1 GB."""
+        if self.settings.contract.reserve is not None:
+            return self.settings.contract.reserve
+        return min((self.capacity or 0) // 100, 1000**3)
+
+    # Places
+
+    @property
+    def has_vault(self) -> bool:
+        """Whether backups go to a disk of the box first; otherwise straight to the cloud."""
+        return self.settings.vault is not None
+
+    @property
+    def has_cloud(self) -> bool:
+        return self.settings.cloud is not None
+
+    @property
+    def home(self) -> str:
+        """The place backups are written to, as a person knows it."""
+        return self.vault_location or self.cloud_location
+
+    @property
+    def vault_location(self) -> str:
+        """The vault's folder; empty without a vault."""
+        return str(self.settings.vault.path) if self.settings.vault is not None else ""
+
+    @property
+    def cloud_location(self) -> str:
+        """The cloud's address; empty without a cloud."""
+        return self.settings.cloud.url if self.settings.cloud is not None else ""
+
+    def password_file(self) -> SecretFile:
+        """Where the password of vault and cloud is kept; `NotSetUp` when the settings do not say."""
+        if self.settings.password_file is not None:
+            return self.settings.password_file
+        raise NotSetUp(
+            T("The settings name no place for backups, or no password file for it."),
+            todo=T("Write path and password_file in [vault]; see docs/settings.md."),
+        )
+
+    def password(self) -> str:
+        """The password of vault and cloud. Never logged, never in an error. Raises `NotSetUp`, `SettingsError`."""
+        return self.password_file().read().get_secret_value()
+
+    def vault_storage(self, *, create: bool = False) -> Storage:
+        """The vault's storage; with `create` its folder may be made. `NotSetUp` without a vault."""
+        if self.settings.vault is None:
+            raise NotSetUp(
+                T("The settings name no vault."),
+                todo=T("Write the folder that is to hold the backups as path in [vault]."),
+            )
+        return self.plugins.open_storage(str(self.settings.vault.path), {"create": create})
+
+    def raw_cloud_storage(self) -> Storage:
+        """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
+        cloud = self.settings.cloud
+        if cloud is None:
+            raise NotSetUp(
+                T("The settings name no cloud."),
+                todo=T("Write the address and the credentials of the cloud in [cloud]."),
+            )
+        return self.plugins.open_storage(cloud.url, cloud.options())
+
+    def cloud_storage(self) -> Storage:
+        """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
+        raw = self.raw_cloud_storage()
+        limit = self.settings.cloud.upload_limit if self.settings.cloud is not None else None
+        return RetryingStorage(ThrottledStorage(raw, upload_limit=limit))
+
+    def gated_cloud(self) -> GatedStorage:
+        """The cloud behind the capacity gate: the only way to write there. What it holds is measured first."""
+        storage = self.cloud_storage()
+        ledger = Ledger.measure(storage, capacity=self.capacity, reserve=self.reserve)
+        return GatedStorage(storage, ledger)
+
+    def open_home(self) -> Repository:
+        """The repository that backups are written to: the vault's, or the gated cloud's on a box without a vault.
+
+        Raises `NotSetUp` where none is yet, `SettingsError` for the password file, `WrongPassword`, `StorageError`.
+        """
+        password = self.password()
+        storage = self.vault_storage() if self.has_vault else self.gated_cloud()
+        try:
+            return Repository.open(storage, password)
+        except (NotARepository, PlaceNotFound) as error:
+            if not self._known_home():
+                raise NotSetUp(
+                    T("The place for backups, {place}, has not been set up yet.", place=self.home),
+                    safe=T("Nothing was changed."),
+                    todo=T("Run “kurabako setup” once."),
+                ) from error
+            raise self._home_gone() from error
+
+    def open_cloud(self) -> Repository:
+        """The cloud's repository, to read from. Raises as `open_home` does, and `NotARepository` while it is empty."""
+        return Repository.open(self.cloud_storage(), self.password())
+
+    def set_up(self, entropy: Callable[[int], bytes] = os.urandom) -> SetUp:
+        """Makes what is missing: the password file with a new recovery key, and the repository. May be repeated."""
+        path = self.password_file().path()
+        made_key = not path.exists()
+        if made_key:
+            if self._known_home():
+                raise NotSetUp(
+                    T("The password file {path} is gone, but there are backups that need it.", path=str(path)),
+                    safe=T("Nothing was changed."),
+                    todo=T("Put the recovery key back into it from where you keep it."),
+                )
+            write_recovery_key(path, new_recovery_key(entropy))
+        password = self.password()
+        storage = self.vault_storage(create=True) if self.has_vault else self.gated_cloud()
+        made_repository = False
+        try:
+            repository = Repository.open(storage, password)
+        except NotARepository:
+            if self._known_home():
+                raise self._home_gone() from None
+            repository = Repository.create(
+                storage, password, hostname=self.name, username=getpass.getuser(), now=self.clock, entropy=entropy
+            )
+            made_repository = True
+        self.state.set_value(HOME_KEY, {"repository": repository.id, "place": self.home})
+        return SetUp(path, made_key, self.home, repository.id, made_repository)
+
+    def _known_home(self) -> bool:
+        """Whether a repository was set up in this very place before."""
+        home = self.state.value(HOME_KEY)
+        return home is not None and home["place"] == self.home
+
+    def _home_gone(self) -> PlaceNotFound:
+        return PlaceNotFound(
+            T("The backups that were in {place} are not there.", place=self.home),
+            safe=T("Nothing was written. What is in the cloud is unharmed.")
+            if self.has_vault and self.has_cloud
+            else T("Nothing was written."),
+            todo=T("Check that its disk is plugged in and mounted, then try again."),
+        )
+
+    # Sources
+
+    def known_sources(self) -> list[KnownSource]:
+        """Every source that is there now, and every designated one, there or not; by id. Asks the plugins."""
+        designated = {designation.source.id: designation for designation in self.state.designations()}
+        known = {}
+        now = self.clock()
+        for found in self.plugins.discover_sources(self.context):
+            self.state.saw(found, now)
+            designation = designated.pop(found.id, None)
+            known[found.id] = KnownSource(found, designation.at if designation else None)
+        for designation in designated.values():
+            known[designation.source.id] = KnownSource(replace(designation.source, present=False), designation.at)
+        return [known[source_id] for source_id in sorted(known)]
+
+    def find_source(self, source_id: str) -> KnownSource:
+        """The source with this id; `SourceNotFound` when it is neither there nor designated."""
+        for known in self.known_sources():
+            if known.found.id == source_id:
+                return known
+        raise SourceNotFound(
+            T("There is no source {source}.", source=source_id),
+            todo=T("“kurabako sources” lists the sources that are there, with their IDs."),
+        )
+
+    def designate(self, source_id: str) -> FoundSource:
+        """Marks a source for backing up; `SourceNotFound` or `NotCollectable` when that makes no sense."""
+        found = self.find_source(source_id).found
+        if not found.collectable:
+            raise NotCollectable(
+                T("{source} cannot be backed up: {why}", source=found.title, why=found.why_not or ""),
+                safe=T("Nothing was changed."),
+            )
+        self.state.designate(found, self.clock())
+        return found
+
+    def undesignate(self, source_id: str) -> None:
+        """Ends backing up a source; its snapshots stay."""
+        if not self.state.undesignate(source_id):
+            raise SourceNotFound(
+                T("{source} is not designated.", source=source_id),
+                todo=T("“kurabako sources” lists the sources and which of them are designated."),
+            )
+
+    def open_source(self, source_id: str) -> Source:
+        """Opens a designated source for reading; raises when it is not designated or not there."""
+        known = self.find_source(source_id)
+        if not known.designated:
+            raise NotDesignated(
+                T("{source} is not designated, so it is not backed up.", source=known.found.title),
+                safe=T("Nothing of it was read."),
+                todo=T("Type: kurabako sources designate '{source}'", source=source_id),
+            )
+        if not known.found.present:
+            raise SourceNotFound(
+                T("{source} is not there.", source=known.found.title),
+                safe=T("Its earlier snapshots are unharmed."),
+                todo=T("Plug the disk in, or start the server that has the share, and run the backup again."),
+            )
+        return self.plugins.open_source(self.context, known.found)
+
+
+def new_recovery_key(entropy: Callable[[int], bytes] = os.urandom) -> str:
+    """A random password of 160 bits in eight groups of four, in letters and digits that cannot be mistaken."""
+    number = int.from_bytes(entropy(20))
+    letters = [ALPHABET[(number >> (5 * place)) % len(ALPHABET)] for place in range(32)]
+    return "-".join("".join(letters[group : group + 4]) for group in range(0, 32, 4))
+
+
+def write_recovery_key(path: Path, key: str) -> None:
+    """Writes the key into a new file that only its owner can read, and makes sure that it is on the disk."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(descriptor)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise CannotSetUp(
+            T("The password file {path} cannot be made: {why}.", path=str(path), why=error.strerror or ""),
+            safe=T("Nothing was changed."),
+            todo=T("Run the command as root, or name another password_file in the settings."),
+        ) from error

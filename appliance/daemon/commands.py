@@ -1,0 +1,143 @@
+"""What the daemon does when it is asked over the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.daemon.background import in_thread
+from appliance.daemon.control import Answer, BadRequest, Command, argument_text
+from appliance.daemon.jobs import (
+    CheckJob,
+    JobReport,
+    ReplicateJob,
+    RestoreJob,
+    progress_to_json,
+    report_to_json,
+)
+from appliance.daemon.supervisor import Job
+from appliance.sources.interface import SourceNotFound
+from appliance.status import codec
+from appliance.text import T
+
+if TYPE_CHECKING:
+    from appliance.daemon.service import Daemon
+
+
+class Commands:
+    """The daemon's commands by name. Each answers with `{"progress": …}` messages and one last `{"result": …}`."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def table(self) -> dict[str, Command]:
+        """Every command there is."""
+        return {
+            "status": self.status,
+            "sources": self.sources,
+            "designate": self.designate,
+            "undesignate": self.undesignate,
+            "backup": self.backup,
+            "replicate": self.replicate,
+            "restore": self.restore,
+            "check": self.check,
+            "cancel": self.cancel,
+            "plugins": self.plugins,
+        }
+
+    async def status(self, _: Mapping[str, Any]) -> Answer:
+        """The Status, texts unrendered."""
+        yield {"result": codec.to_json(self._daemon.board.current())}
+
+    async def sources(self, _: Mapping[str, Any]) -> Answer:
+        """Looks for sources and tells them."""
+        await self._daemon.watcher.look()
+        yield {"result": codec.encode(self._daemon.source_statuses())}
+
+    async def designate(self, arguments: Mapping[str, Any]) -> Answer:
+        """Marks the source `id` for backing up."""
+        source_id = argument_text(arguments, "id")
+        found = await in_thread(lambda: self._daemon.box.designate(source_id), "designate")
+        await self._daemon.watcher.look()
+        yield {"result": {"id": found.id, "title": found.title}}
+
+    async def undesignate(self, arguments: Mapping[str, Any]) -> Answer:
+        """Ends backing up the source `id`."""
+        source_id = argument_text(arguments, "id")
+        await in_thread(lambda: self._daemon.box.undesignate(source_id), "undesignate")
+        await self._daemon.watcher.look()
+        yield {"result": {"id": source_id}}
+
+    async def backup(self, arguments: Mapping[str, Any]) -> Answer:
+        """Backs up `sources`, or all that are designated, and replicates if the settings say so."""
+        wanted = arguments.get("sources", [])
+        if not isinstance(wanted, list) or not all(isinstance(one, str) and one for one in wanted):
+            raise BadRequest(T("The request lacks {name}, or it has the wrong form.", name="sources"))
+        await self._daemon.watcher.look()
+        jobs = self._daemon.start_backup(wanted)
+        if not jobs:
+            raise nothing_designated()
+        async for message in self._follow(jobs):
+            yield message
+
+    async def replicate(self, _: Mapping[str, Any]) -> Answer:
+        """Brings to the cloud what it has not."""
+        async for message in self._follow([self._daemon.supervisor.submit(ReplicateJob())]):
+            yield message
+
+    async def restore(self, arguments: Mapping[str, Any]) -> Answer:
+        """Restores; the arguments are those of a `RestoreJob`."""
+        request = _arguments(arguments, RestoreJob)
+        async for message in self._follow([self._daemon.supervisor.submit(request)]):
+            yield message
+
+    async def check(self, arguments: Mapping[str, Any]) -> Answer:
+        """Checks; the arguments are those of a `CheckJob`."""
+        request = _arguments(arguments, CheckJob)
+        async for message in self._follow([self._daemon.supervisor.submit(request)]):
+            yield message
+
+    async def cancel(self, arguments: Mapping[str, Any]) -> Answer:
+        """Stops the job `job`, or all jobs, and tells which; each ends in order, in its own time."""
+        job_id = arguments.get("job")
+        if job_id is not None and not isinstance(job_id, str):
+            raise BadRequest(T("The request lacks {name}, or it has the wrong form.", name="job"))
+        yield {"result": [job.id for job in self._daemon.supervisor.cancel(job_id)]}
+
+    async def plugins(self, _: Mapping[str, Any]) -> Answer:
+        """The plugins and what became of each, in this process."""
+        yield {"result": codec.encode(self._daemon.box.plugins.statuses())}
+
+    async def _follow(self, jobs: Sequence[Job]) -> Answer:
+        """Tells the jobs' progress, one after the other, then all reports."""
+        ended = []
+        for job in jobs:
+            async for news in job.follow():
+                if isinstance(news, JobReport):
+                    ended.append({**job_to_json(job), "report": report_to_json(news)})
+                else:
+                    yield {"progress": {**job_to_json(job), "progress": progress_to_json(news)}}
+        yield {"result": ended}
+
+
+def job_to_json(job: Job) -> dict[str, Any]:
+    """Which job it is."""
+    return {"job": job.id, "kind": job.request.kind.value, "subject": job.request.subject}
+
+
+def nothing_designated() -> SourceNotFound:
+    """What to say when there is nothing to back up."""
+    return SourceNotFound(
+        T("No source is designated, so there is nothing to back up."),
+        todo=T("“kurabako sources” lists what is there; “kurabako sources designate ID” chooses one."),
+    )
+
+
+def _arguments(arguments: Mapping[str, Any], kind: type[msgspec.Struct]) -> Any:
+    """A request of `kind` from a client's arguments; `BadRequest` says what is wrong with them."""
+    try:
+        return msgspec.convert({**arguments, "kind": kind.__struct_config__.tag}, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(T("The request is not understood: {why}.", why=str(error))) from error

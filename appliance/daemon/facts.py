@@ -1,0 +1,106 @@
+"""What is known about the box, gathered from its memory, its plugins and its running jobs, for the Status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from appliance import __version__
+from appliance.box import Box, KnownSource
+from appliance.daemon.memory import Memory
+from appliance.status.facts import Facts
+from appliance.status.model import (
+    CapacityStatus,
+    JobKind,
+    JobResult,
+    JobStatus,
+    Outcome,
+    Problem,
+    SourceStatus,
+)
+
+RESULTS = 20
+"""How many of the last results a Status tells."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is so only now, and only in this process."""
+
+    started_at: datetime
+    ready: bool = True
+    stopping: bool = False
+    jobs: tuple[JobStatus, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    next_run_at: datetime | None = None
+    page_urls: tuple[str, ...] = ()
+    sources: Sequence[KnownSource] = field(default_factory=tuple)
+
+
+def gather(box: Box, moment: Moment) -> Facts:
+    """The facts. Reads the box's memory; raises `StateError`."""
+    memory = Memory(box.state)
+    last_results = box.state.last_results()
+    results = {result.id: result for result in (*box.state.results(limit=RESULTS), *last_results)}
+    return Facts(
+        box=box.name,
+        version=__version__,
+        started_at=moment.started_at,
+        ready=moment.ready,
+        stopping=moment.stopping,
+        jobs=moment.jobs,
+        results=tuple(results.values()),
+        sources=source_statuses(box, moment.sources),
+        designated_at={known.found.id: known.designated_at for known in moment.sources if known.designated_at},
+        vault=memory.place("vault", box.vault_location) if box.has_vault else None,
+        cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
+        capacity=_capacity(box, memory),
+        plugins=box.plugins.statuses(),
+        problems=moment.problems,
+        warn_at=box.profile.warn_at,
+        next_run_at=moment.next_run_at,
+        page_urls=moment.page_urls,
+        zone=box.zone,
+    )
+
+
+def source_statuses(box: Box, sources: Iterable[KnownSource]) -> tuple[SourceStatus, ...]:
+    """The sources with what became of their last backups."""
+    results = box.state.last_results()
+    return tuple(_source(known, results) for known in sources)
+
+
+def _source(known: KnownSource, results: Iterable[JobResult]) -> SourceStatus:
+    found = known.found
+    own = [result for result in results if (result.kind, result.subject) == (JobKind.BACKUP, found.id)]
+    good = [result.ended_at for result in own if result.outcome in (Outcome.DONE, Outcome.PARTIAL)]
+    newest = max(own, key=lambda result: result.ended_at, default=None)
+    return SourceStatus(
+        id=found.id,
+        kind=found.kind,
+        title=found.title,
+        present=found.present,
+        designated=known.designated,
+        collectable=found.collectable,
+        why_not=found.why_not,
+        size_bytes=found.size_bytes,
+        removable=found.removable,
+        last_backup_at=max(good, default=None),
+        last_outcome=newest.outcome if newest else None,
+    )
+
+
+def _capacity(box: Box, memory: Memory) -> CapacityStatus | None:
+    if not box.has_cloud or box.capacity is None:
+        return None
+    usage = next(iter(box.state.usages()), None)
+    waiting, needed = memory.waiting()
+    return CapacityStatus(
+        capacity_bytes=box.capacity,
+        used_bytes=usage.used_bytes if usage else 0,
+        reserve_bytes=box.reserve,
+        measured_at=usage.at if usage else None,
+        waiting_snapshots=waiting,
+        needed_bytes=needed,
+    )

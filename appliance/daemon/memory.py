@@ -1,0 +1,162 @@
+"""What the box remembers of its jobs, so that a restart, in order or not, loses nothing of it.
+
+A job is remembered when it starts and when it ends. One that is found started but not ended was interrupted: by a
+power cut, by `kill -9`. It is told as such, and the work that can simply go on goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from appliance.daemon.jobs import (
+    BackupJob,
+    CheckJob,
+    JobReport,
+    JobRequest,
+    ReplicateJob,
+    RestoreJob,
+    UnreadableLine,
+    decode_request,
+    encode_request,
+)
+from appliance.state import State, UsageRecord
+from appliance.status.model import JobResult, Outcome, PlaceStatus
+from appliance.text import T, Text
+
+logger = logging.getLogger(__name__)
+
+RUNNING = "jobs.running"
+WAITING = "capacity.waiting"
+PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
+
+
+class Memory:
+    """Jobs, places and what waits for room, in the box's state. Raises `StateError` when the disk does not let it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    # Jobs
+
+    def started(self, job_id: str, request: JobRequest, at: datetime) -> None:
+        """Remembers that a job runs."""
+        running = self._state.value(RUNNING, {})
+        running[job_id] = {"request": encode_request(request), "started_at": at.isoformat()}
+        self._state.set_value(RUNNING, running)
+
+    def ended(self, job_id: str, request: JobRequest, started_at: datetime, at: datetime, report: JobReport) -> None:
+        """Remembers how it ended, and what it found out about the places."""
+        self._state.add_result(
+            JobResult(
+                job_id,
+                request.kind,
+                request.subject,
+                started_at,
+                at,
+                report.outcome,
+                report.summary,
+                report.bytes_done,
+            )
+        )
+        self._note_places(request, report, at)
+        self._forget(job_id)
+
+    def interrupted(self, at: datetime) -> tuple[JobRequest, ...]:
+        """Tells of jobs that never ended, and returns those of them that are to be started again."""
+        again: list[JobRequest] = []
+        for job_id, note in self._state.value(RUNNING, {}).items():
+            try:
+                request = decode_request(note["request"])
+                started_at = datetime.fromisoformat(note["started_at"])
+            except (UnreadableLine, ValueError):
+                logger.warning("the note of job %s cannot be read", job_id)
+            else:
+                logger.warning("job %s (%s) was interrupted", job_id, request.kind)
+                self._state.add_result(
+                    JobResult(
+                        job_id,
+                        request.kind,
+                        request.subject,
+                        started_at,
+                        at,
+                        Outcome.FAILED,
+                        interruption(request),
+                    )
+                )
+                if isinstance(request, (BackupJob, ReplicateJob)):
+                    again.append(request)
+            self._forget(job_id)
+        return tuple(again)
+
+    def _forget(self, job_id: str) -> None:
+        running = self._state.value(RUNNING, {})
+        if running.pop(job_id, None) is not None:
+            self._state.set_value(RUNNING, running)
+
+    # Places
+
+    def place(self, name: str, location: str) -> PlaceStatus:
+        """What is known of the `vault` or the `cloud` at `location`; nothing when another place was meant then."""
+        known = self._state.value(PLACES[name], {})
+        if known.get("location") != location:
+            return PlaceStatus(location, None)
+        checked_at = known.get("checked_at")
+        return PlaceStatus(
+            location,
+            known.get("reachable"),
+            datetime.fromisoformat(checked_at) if checked_at else None,
+            known.get("stored_bytes"),
+            known.get("snapshots"),
+        )
+
+    def found_place(self, name: str, location: str, reachable: bool, at: datetime) -> None:
+        """Remembers whether a place answered. While it does not, the moment is that of the first time it did not."""
+        known = self._known(name, location)
+        if reachable or known.get("reachable") is not False:
+            known["checked_at"] = at.isoformat()
+        known["reachable"] = reachable
+        self._state.set_value(PLACES[name], known)
+
+    def measured_place(self, name: str, location: str, figures: Mapping[str, Any], at: datetime) -> None:
+        """Remembers what a place holds: `stored_bytes` and `snapshots`."""
+        known = self._known(name, location)
+        known |= {"reachable": True, "checked_at": at.isoformat()}
+        known |= {key: figures[key] for key in ("stored_bytes", "snapshots")}
+        self._state.set_value(PLACES[name], known)
+
+    def waiting(self) -> tuple[int, int | None]:
+        """How many snapshots wait for room in the cloud, and how many bytes the oldest of them needs."""
+        waiting = self._state.value(WAITING, {"count": 0, "needed_bytes": None})
+        return waiting["count"], waiting["needed_bytes"]
+
+    def _known(self, name: str, location: str) -> dict[str, Any]:
+        known: dict[str, Any] = self._state.value(PLACES[name], {})
+        return known if known.get("location") == location else {"location": location}
+
+    def _note_places(self, request: JobRequest, report: JobReport, at: datetime) -> None:
+        details = report.details
+        if isinstance(request, BackupJob) and "home" in details:
+            home = details["home"]
+            self.measured_place(home["name"], home["location"], home, at)
+        if isinstance(request, ReplicateJob) and "capacity" in details:
+            capacity = details["capacity"]
+            usage = UsageRecord(at, capacity["used_bytes"], capacity["objects"], capacity["capacity_bytes"])
+            self._state.add_usage(usage)
+            cloud = details["cloud"]
+            self.measured_place("cloud", cloud["location"], cloud, at)
+            needed = details["refused"][0]["needed_bytes"] if details["refused"] else None
+            self._state.set_value(WAITING, {"count": details["refused_count"], "needed_bytes": needed})
+
+
+def interruption(request: JobRequest) -> Text:
+    """What an interrupted job means for the person who reads of it."""
+    match request:
+        case RestoreJob():
+            return T("It was interrupted: the box was switched off or restarted. Start the restore again.")
+        case CheckJob():
+            return T("It was interrupted: the box was switched off or restarted. It found out nothing.")
+        case _:
+            return T("It was interrupted: the box was switched off or restarted. What was stored is kept.")

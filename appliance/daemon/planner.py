@@ -1,0 +1,68 @@
+"""The planned runs: which is due now, and what became of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.schedule import Schedule, due_slots
+from appliance.state import SlotOutcome, SlotRecord, State
+from appliance.status.model import Outcome
+
+logger = logging.getLogger(__name__)
+
+NAME = "backup"
+"""The schedule's name in the state."""
+
+_IN_FORCE = "schedule.in-force"
+
+_WORST_FIRST = (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED, Outcome.PARTIAL, Outcome.DONE)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What the clock says: the slot to run now, if any, and the next planned moment."""
+
+    run: datetime | None
+    next_at: datetime | None
+
+
+class Planner:
+    """Keeps a schedule's slots in the state. A slot is recorded before it runs, so that it never runs twice."""
+
+    def __init__(self, schedule: Schedule, state: State) -> None:
+        self._schedule = schedule
+        self._state = state
+
+    def look(self, now: datetime) -> Due:
+        """Which slot is to be run now; it is recorded as started, and those that were missed as missed."""
+        due = due_slots(self._schedule, self._handled(now), now)
+        for missed in due.missed:
+            logger.warning("the planned run of %s was missed", missed)
+            self._record(missed, SlotOutcome.MISSED)
+        if due.run is not None:
+            logger.info("the planned run of %s starts%s", due.run, ", late" if due.late else "")
+            self._record(due.run, SlotOutcome.STARTED)
+        return Due(due.run, due.next_at)
+
+    def ended(self, slot: datetime, outcomes: Iterable[Outcome]) -> None:
+        """The run of `slot` ended: as the worst of its jobs did."""
+        found = set(outcomes)
+        worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.DONE)
+        self._record(slot, SlotOutcome(worst.value))
+
+    def _handled(self, now: datetime) -> datetime:
+        """The newest slot that was dealt with, but no moment before this schedule came into force."""
+        words = [*self._schedule.times, self._schedule.timezone]
+        in_force = self._state.value(_IN_FORCE)
+        if in_force is None or in_force["schedule"] != words:
+            in_force = {"schedule": words, "since": now.isoformat()}
+            self._state.set_value(_IN_FORCE, in_force)
+        since = datetime.fromisoformat(in_force["since"])
+        newest = next(iter(self._state.slots(NAME, limit=1)), None)
+        return max(since, newest.planned_at) if newest else since
+
+    def _record(self, slot: datetime, outcome: SlotOutcome) -> None:
+        self._state.record_slot(SlotRecord(NAME, slot, outcome))

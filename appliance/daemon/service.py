@@ -1,0 +1,291 @@
+"""The daemon: everything together, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from appliance.box import Box
+from appliance.daemon.background import in_thread
+from appliance.daemon.child import run_child
+from appliance.daemon.commands import Commands
+from appliance.daemon.control import ControlServer
+from appliance.daemon.facts import Moment, gather, source_statuses
+from appliance.daemon.jobs import BackupJob, JobReport, JobRequest, ReplicateJob, encode_request
+from appliance.daemon.memory import Memory
+from appliance.daemon.notify import Notifier
+from appliance.daemon.page import Page, PageUnavailable
+from appliance.daemon.places import probe_places
+from appliance.daemon.planner import Planner
+from appliance.daemon.supervisor import Job, Supervisor
+from appliance.daemon.telling import Telling
+from appliance.daemon.watcher import SourceWatcher
+from appliance.errors import KurabakoError
+from appliance.schedule import Schedule
+from appliance.status import codec
+from appliance.status.board import Board
+from appliance.status.compose import compose
+from appliance.status.model import Outcome, Problem, Progress, Severity, SourceStatus, Status
+from appliance.status.notices import notices
+from appliance.status.outputs import NotificationChannel, StatusOutput
+from appliance.web.app import create_app
+
+logger = logging.getLogger(__name__)
+
+TICK = 5.0
+"""Seconds between two rounds of the work loop when nothing happens."""
+
+PUBLISH_INTERVAL = 0.25
+"""Seconds between two Statuses at least: faster than the eye, slow enough for a serial line."""
+
+PROBE_INTERVAL = 900.0
+"""Seconds between two questions to vault and cloud whether they are there."""
+
+FAREWELL = 3.0
+"""Seconds outputs and channels are given at the end."""
+
+_LAST_STATUS = "status.last"
+
+
+class Daemon:
+    """One box at work. `run` serves until `stop` is set, then ends in order; it raises what keeps it from starting."""
+
+    def __init__(
+        self,
+        box: Box,
+        config: Path,
+        *,
+        notifier: Notifier | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._box = box
+        self._config = config
+        self._notifier = notifier or Notifier()
+        self._monotonic = monotonic
+        self._memory = Memory(box.state)
+        self._started_at = box.clock()
+        self._stopping = False
+        self._probed = False
+        self._next_run_at: datetime | None = None
+        self._page_urls: tuple[str, ...] = ()
+        self._page_problem: PageUnavailable | None = None
+        self._followers: set[asyncio.Task[None]] = set()
+        schedule = box.settings.schedule
+        self._planner = Planner(Schedule(schedule.backup, schedule.timezone or box.settings.box.timezone), box.state)
+
+    # Life
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serves until `stop` is set."""
+        self._changed = asyncio.Event()
+        self.supervisor = Supervisor(
+            self._run_job,
+            new_id=lambda: f"{self._box.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+            now=self._box.clock,
+            monotonic=self._monotonic,
+            on_start=self._job_started,
+            on_end=self._job_ended,
+            on_change=self._changed.set,
+        )
+        self.watcher = SourceWatcher(self._box, self._changed.set)
+        self.board = Board(self._compose(None))
+        control = ControlServer(self._box.settings.box.socket_path, Commands(self).table())
+        await control.start()
+        outputs, channels = await in_thread(self._find_outputs, "find outputs")
+        self._telling = Telling(self.board, outputs, channels)
+        page = await self._open_page()
+        again = self._memory.interrupted(self._box.clock())
+        background = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._probe_for_ever())]
+        logger.info("kurabako serves %s", self._box.name)
+        self._notifier.ready()
+        for request in again:
+            self.supervisor.submit(request)
+        try:
+            await self._work(stop)
+        finally:
+            await self._end(control, page, background)
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        """The work loop. Its every round is a sign of life."""
+        stopped = asyncio.create_task(stop.wait())
+        tick = min(TICK, self._notifier.watchdog_interval or TICK)
+        while not stop.is_set():
+            self._changed.clear()
+            self._start_planned_run()
+            self._publish()
+            self._notifier.alive()
+            changed = asyncio.create_task(self._changed.wait())
+            await asyncio.wait({stopped, changed}, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            # However much happens, a Status is put up only so often; what came meanwhile is in the next.
+            await asyncio.wait({stopped}, timeout=PUBLISH_INTERVAL)
+
+    async def _end(self, control: ControlServer, page: Page | None, background: Sequence[asyncio.Task[None]]) -> None:
+        logger.info("kurabako ends in order")
+        self._stopping = True
+        self._notifier.stopping()
+        self._publish()
+        await self.supervisor.close()
+        for task in (*background, *self._followers):
+            task.cancel()
+        await asyncio.gather(*background, *self._followers, return_exceptions=True)
+        await self.watcher.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL + 1):
+                await in_thread(lambda: self._telling.close(FAREWELL), "say goodbye")
+        await control.close()
+        if page is not None:
+            await page.close()
+        logger.info("kurabako has ended")
+
+    def _find_outputs(self) -> tuple[list[StatusOutput], list[NotificationChannel]]:
+        plugins, context = self._box.plugins, self._box.context
+        return plugins.status_outputs(context), plugins.channels(context)
+
+    async def _open_page(self) -> Page | None:
+        web = self._box.settings.web
+        if not web.enabled:
+            return None
+        extensions = await in_thread(lambda: self._box.plugins.web_extensions(self._box.context), "web extensions")
+        app = create_app(self.board, extensions, language=self._box.settings.box.language, zone=self._box.zone)
+        page = Page(app, web.listen, web.port)
+        try:
+            self._page_urls = await page.start()
+        except PageUnavailable as error:
+            logger.error("%s", error)
+            self._page_problem = error
+            return None
+        return page
+
+    # Jobs
+
+    async def _run_job(self, job: Job, on_progress: Callable[[Progress], None]) -> JobReport:
+        command = [
+            *(sys.executable, "-m", "appliance.daemon.job", "--config", str(self._config)),
+            *("--parent", str(os.getpid()), encode_request(job.request)),
+        ]
+        return await run_child(command, on_progress, job.stop)
+
+    def _job_started(self, job: Job) -> None:
+        assert job.started_at is not None
+        logger.info("job %s starts: %s %s", job.id, job.request.kind, job.request.subject)
+        self._memory.started(job.id, job.request, job.started_at)
+
+    def _job_ended(self, job: Job) -> None:
+        assert job.started_at is not None
+        assert job.report is not None
+        logger.info("job %s ended, %s: %s", job.id, job.report.outcome, job.report.summary)
+        self._memory.ended(job.id, job.request, job.started_at, self._box.clock(), job.report)
+        if job.report.outcome is Outcome.FAILED:
+            self._in_background(self._probe())
+
+    def start_backup(self, source_ids: Iterable[str] = ()) -> tuple[Job, ...]:
+        """Queues a backup of these sources, or of all that are designated, and what follows it."""
+        wanted = tuple(source_ids) or tuple(known.found.id for known in self.watcher.known if known.designated)
+        requests: list[JobRequest] = [BackupJob(source_id) for source_id in wanted]
+        follow = self._box.settings.schedule.replicate_after_backup
+        if requests and follow and self._box.has_vault and self._box.has_cloud:
+            requests.append(ReplicateJob())
+        return tuple(self.supervisor.submit(request) for request in requests)
+
+    def _start_planned_run(self) -> None:
+        if not self.watcher.looked.is_set():
+            return
+        due = self._planner.look(self._box.clock())
+        self._next_run_at = due.next_at
+        if due.run is None:
+            return
+        # A removable disk that is not there is no failure of this run; that it is overdue is told elsewhere.
+        wanted = [
+            known.found.id
+            for known in self.watcher.known
+            if known.designated and (known.found.present or not known.found.removable)
+        ]
+        jobs = self.start_backup(wanted) if wanted else ()
+        self._in_background(self._follow_slot(due.run, jobs))
+
+    async def _follow_slot(self, slot: datetime, jobs: Sequence[Job]) -> None:
+        self._planner.ended(slot, [(await job.ended()).outcome for job in jobs])
+
+    # Status
+
+    def _compose(self, previous: Status | None) -> Status:
+        moment = Moment(
+            started_at=self._started_at,
+            ready=self.watcher.looked.is_set() and self._probed,
+            stopping=self._stopping,
+            jobs=tuple(job.status() for job in self.supervisor.running),
+            problems=tuple(self._own_problems()),
+            next_run_at=self._next_run_at,
+            page_urls=self._page_urls,
+            sources=self.watcher.known,
+        )
+        return compose(gather(self._box, moment), self._box.clock(), previous)
+
+    def _own_problems(self) -> Iterable[Problem]:
+        if self._box.state.notice is not None:
+            yield Problem("state.renewed", Severity.WARNING, self._box.state.notice, self._started_at)
+        if self._page_problem is not None:
+            error = self._page_problem
+            yield Problem(error.code, Severity.WARNING, error.what, self._started_at, safe=error.safe, todo=error.todo)
+
+    def _publish(self) -> None:
+        previous = self.board.current()
+        try:
+            status = self._compose(previous)
+            if replace(status, at=previous.at) == previous:
+                return
+            self.board.publish(status)
+            if not self._stopping and self.watcher.looked.is_set() and self._probed:
+                self._tell(status)
+        except KurabakoError as error:
+            logger.error("the status cannot be renewed: %s", error)
+            return
+        if (status.state, status.reason) != (previous.state, previous.reason):
+            logger.info("status %s: %s", status.state, status.reason)
+            self._notifier.status(str(status.reason))
+
+    def _tell(self, status: Status) -> None:
+        """Tells what became a problem, or none, since a person was told last, be it before a restart."""
+        known = self._box.state.value(_LAST_STATUS)
+        previous = codec.from_json(known) if known is not None else None
+        if previous is None or previous.problems != status.problems:
+            self._telling.tell(notices(previous, status))
+            self._box.state.set_value(_LAST_STATUS, codec.to_json(status))
+
+    async def _probe_for_ever(self) -> None:
+        while True:
+            await self._probe()
+            await asyncio.sleep(PROBE_INTERVAL)
+
+    async def _probe(self) -> None:
+        try:
+            await in_thread(lambda: probe_places(self._box), "ask the places")
+        except KurabakoError as error:
+            logger.error("the places cannot be asked: %s", error)
+        self._probed = True
+        self._changed.set()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._followers.add(task)
+        task.add_done_callback(self._followers.discard)
+
+    # What commands ask for
+
+    @property
+    def box(self) -> Box:
+        return self._box
+
+    def source_statuses(self) -> tuple[SourceStatus, ...]:
+        """The sources as they were last looked for."""
+        return source_statuses(self._box, self.watcher.known)
