@@ -21,6 +21,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "smbclient": ("smbclient", "smbclient"),
     "udevd": ("/lib/systemd/systemd-udevd", "udev"),
     "umockdev": ("umockdev-run", "umockdev"),
+    "socat": ("socat", "socat"),
     "chromium": ("chromium", "chromium"),
     "cjk-fonts": ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
     "ceph-mon": ("ceph-mon", "ceph-mon"),

@@ -35,13 +35,17 @@ def encode(value: Any, language: str | None = None) -> Any:
     """JSON values of any value of `appliance.status.model`: a Progress, a JobResult …"""
     match value:
         case Text():
-            return value.to_json() if language is None else value.render(language)
+            return encode(value.to_json() if language is None else value.render(language))
         case Enum():
             return value.value
         case datetime():
             return value.isoformat()
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")  # a file's name may not be Unicode; JSON is
         case tuple():
             return [encode(item, language) for item in value]
+        case Mapping():
+            return {name: encode(item, language) for name, item in value.items()}
     if dataclasses.is_dataclass(value):
         return {field.name: encode(getattr(value, field.name), language) for field in dataclasses.fields(value)}
     return value

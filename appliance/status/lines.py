@@ -76,12 +76,26 @@ def status_lines(status: Status, language: str, *, zone: tzinfo | None = None, a
     `zone` is the box's time zone (this machine's when None). With `ascii_only`, which English is meant for,
     names in other scripts are shown as question marks.
     """
-    lines: list[str] = []
-    for line in _Page(status, language, zone).lines():
-        plain = to_ascii(line) if ascii_only else line
+    return _fit(_Page(status, language, zone).lines(), ascii_only)
+
+
+def brief_lines(status: Status, language: str, *, zone: tzinfo | None = None, ascii_only: bool = False) -> list[str]:
+    """The headline and how far the running jobs are; the arguments are those of `status_lines`."""
+    return _fit(_Page(status, language, zone).brief(), ascii_only)
+
+
+def _fit(lines: Iterator[str], ascii_only: bool) -> list[str]:
+    fitted: list[str] = []
+    for line in lines:
+        plain = printable(to_ascii(line) if ascii_only else line)
         hang = " " * (len(plain) - len(plain.lstrip()) + 2)
-        lines += wrap(plain, indent=hang)
-    return lines
+        fitted += wrap(plain, indent=hang)
+    return fitted
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: a file's name may hold control characters (Unicode category C)."""
+    return "".join("?" if unicodedata.category(char).startswith("C") else char for char in text)
 
 
 class _Page:
@@ -109,6 +123,11 @@ class _Page:
             yield self._say(T("Next planned run: {moment}", moment=self._moment(status.next_run_at)))
         for url in status.page_urls:
             yield self._say(T("Status page: {url}", url=url))
+
+    def brief(self) -> Iterator[str]:
+        yield headline(self._status, self._language, zone=self._zone)
+        for job in self._status.jobs:
+            yield self._job(job)
 
     def _say(self, text: Text) -> str:
         return text.render(self._language)

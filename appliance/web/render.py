@@ -41,16 +41,13 @@ class Renderer:
 
     def page(self, posted: Posted, language: str) -> str:
         """The whole page."""
-        return (
-            self._environments[language]
-            .get_template("page.html")
-            .render(
-                status=posted.status,
-                title=self.title(posted.status, language),
-                parts=self.parts(posted, language),
-                names=PARTS,
-                others={code: name for code, name in LANGUAGE_NAMES.items() if code != language},
-            )
+        return self._render(
+            "page.html",
+            language,
+            status=posted.status,
+            title=self.title(posted.status, language),
+            parts=self.parts(posted, language),
+            others={code: name for code, name in LANGUAGE_NAMES.items() if code != language},
         )
 
     def title(self, status: Status, language: str) -> str:
@@ -59,14 +56,18 @@ class Renderer:
 
     def icon(self, state: State) -> str:
         """The state's shape and colour as an SVG file of its own."""
-        return self._environments["en"].get_template("icon.svg").render(state=state.value)
+        return self._render("icon.svg", "en", state=state.value)
 
     def _parts(self, posted: Posted, language: str) -> dict[str, str]:
-        environment = self._environments[language]
         return {
-            name: environment.get_template(f"parts/{name}.html").render(status=posted.status, links=self._links).strip()
+            name: self._render(f"parts/{name}.html", language, status=posted.status, links=self._links)
             for name in PARTS
         }
+
+    def _render(self, template: str, language: str, **values: Any) -> str:
+        """What the template says, with a `?` for what is no Unicode: a file's name may hold it, a page may not."""
+        html = self._environments[language].get_template(template).render(values)
+        return html.strip().encode("utf-8", "replace").decode("utf-8")
 
     def _environment(self, language: str) -> Environment:
         def say(message: str | Text, **values: Any) -> str:

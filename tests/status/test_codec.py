@@ -66,6 +66,13 @@ def test_a_missing_field_is_named() -> None:
         from_json(data)
 
 
+def test_a_name_that_is_not_unicode_does_not_break_json() -> None:
+    progress = Progress(T("{what} with {more}", what=T("Done."), more="caf\udce9"), item="caf\udce9")
+    encoded = json.dumps(encode(progress), ensure_ascii=False).encode("utf-8")
+    assert decode(Progress, json.loads(encoded)).item == "caf?"
+    assert encode(progress, "en")["phase"] == "Done. with caf?"
+
+
 def test_texts_in_texts_and_whole_rates_come_back() -> None:
     result = good_result(summary=T("{what} with {more}", what=T("Done."), more=3))
     assert decode(JobResult, encode(result)) == result

@@ -144,4 +144,5 @@ def good_facts(**changes: object) -> Facts:
 
 def simple_status(state: State = State.IDLE, reason: str = "Done.", **changes: object) -> Status:
     """A Status with nothing but a state and a reason."""
-    return Status("box", "0.1.0", state, Text(reason), NOW, NOW, **changes)  # type: ignore[arg-type]
+    facts: dict[str, object] = {"at": NOW, "started_at": NOW, **changes}
+    return Status("box", "0.1.0", state, Text(reason), **facts)  # type: ignore[arg-type]
