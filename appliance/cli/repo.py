@@ -1,0 +1,45 @@
+"""`kurabako repo`: any repository, without a box being configured, in the words that restic's users know."""
+
+from __future__ import annotations
+
+import typer
+
+from appliance.cli import repo_backup, repo_check, repo_look, repo_restore
+from appliance.cli.context import JsonOption, printer
+from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, this_host, this_user
+from appliance.repository import Repository
+from appliance.text import T
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help=T(
+        "Any repository in restic's format, without a box: RESTIC_REPOSITORY or --repo names it "
+        "(/path, s3:https://host/bucket/prefix), RESTIC_PASSWORD or RESTIC_PASSWORD_FILE opens it, AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION are for S3. Exit codes: 0 done, 1 failed, 2 wrong command line, "
+        "3 done but some files could not be read, 11 locked, 12 wrong password, 28 over the capacity, 130 interrupted."
+    ).message,
+)
+
+
+@app.command(help=T("Make a new, empty repository.").message)
+def init(
+    context: typer.Context,
+    repo: RepoOption = "",
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    access = Access.of(repo, password_file)
+    storage = access.storage(create=True)
+    try:
+        repository = Repository.create(storage, access.password(twice=True), hostname=this_host(), username=this_user())
+    finally:
+        storage.close()
+    printer(context, as_json).result(
+        {"message_type": "initialized", "id": repository.id, "repository": storage.location},
+        T("Repository {id} was made in {location}.", id=repository.id[:10], location=storage.location),
+        T("Keep the password safe: without it, nothing in the repository can ever be read."),
+    )
+
+
+for part in (repo_backup, repo_look, repo_restore, repo_check):
+    part.register(app)

@@ -1,0 +1,186 @@
+"""What the commands of `kurabako repo` share: which repository, its password, opening and locking it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from appliance.errors import ExitCode, KurabakoError
+from appliance.plugins import PluginManager
+from appliance.repository import Repository
+from appliance.storage import RetryingStorage, RetryPolicy
+from appliance.storage.interface import ObjectNotFound, Storage
+from appliance.text import T, Text
+
+RepoOption = Annotated[
+    str,
+    typer.Option(
+        "--repo", "-r", help=T("The repository: /path or s3:https://host/bucket/prefix ($RESTIC_REPOSITORY).").message
+    ),
+]
+PasswordFileOption = Annotated[
+    Path | None,
+    typer.Option("--password-file", "-p", help=T("A file that holds the password ($RESTIC_PASSWORD_FILE).").message),
+]
+NoLockOption = Annotated[
+    bool,
+    typer.Option("--no-lock", help=T("Take no lock: for places that cannot be written.").message),
+]
+
+_GREETING = RetryPolicy(give_up_after=10.0)
+"""How long a place is asked for at first: who mistyped a host is not to wait as long as a run that loses its line."""
+
+
+class NoRepositoryNamed(KurabakoError):
+    """Neither an option nor the environment names a repository."""
+
+    code = "repo.not-named"
+    exit_code = ExitCode.USAGE
+
+    def __init__(self) -> None:
+        super().__init__(
+            T("No repository is named."),
+            todo=T("Name one with --repo or in RESTIC_REPOSITORY."),
+        )
+
+
+class NoPassword(KurabakoError):
+    """There is no password, or none that can be read."""
+
+    code = "repo.no-password"
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, what: Text) -> None:
+        super().__init__(what, todo=T("Set RESTIC_PASSWORD or RESTIC_PASSWORD_FILE, or give --password-file."))
+
+
+@dataclass(frozen=True)
+class Access:
+    """How the command line and the environment say to reach a repository. Its `repr` holds no password."""
+
+    url: str
+    environment: Mapping[str, str]
+    password_file: Path | None
+
+    @classmethod
+    def of(cls, repo: str, password_file: Path | None) -> Access:
+        """What the options say, completed by the environment. Raises `NoRepositoryNamed`."""
+        url = repo or os.environ.get("RESTIC_REPOSITORY", "")
+        if not url:
+            raise NoRepositoryNamed
+        return cls(url, os.environ, password_file)
+
+    def __repr__(self) -> str:
+        return f"Access({self.url!r})"
+
+    def password(self, *, twice: bool = False) -> str:
+        """From the file, the environment, or asked for at a terminal (`twice` for a new one). Raises `NoPassword`."""
+        named = self.environment.get("RESTIC_PASSWORD_FILE", "")
+        file = self.password_file or (Path(named) if named else None)
+        if file is not None:
+            return _from_file(file)
+        if "RESTIC_PASSWORD" in self.environment:
+            return self.environment["RESTIC_PASSWORD"]
+        if not sys.stdin.isatty():
+            raise NoPassword(T("There is no password for the repository."))
+        password = getpass.getpass(f"{self.url}: ")
+        if twice and getpass.getpass(f"{self.url}: ") != password:
+            raise NoPassword(T("The two passwords differ."))
+        return password
+
+    def storage(self, *, create: bool = False) -> Storage:
+        """The repository's place, reached once, with retries from then on. Raises `StorageError`."""
+        storage = PluginManager.load().open_storage(self.url, self._options(create))
+        with suppress(ObjectNotFound):
+            RetryingStorage(storage, _GREETING).stat("config")
+        return RetryingStorage(storage)
+
+    def _options(self, create: bool) -> dict[str, Any]:
+        scheme, colon, _ = self.url.partition(":")
+        if not colon or "/" in scheme:
+            return {"create": True} if create else {}
+        names = {
+            "access_key_id": "AWS_ACCESS_KEY_ID",
+            "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+            "session_token": "AWS_SESSION_TOKEN",
+            "region": "AWS_DEFAULT_REGION",
+        }
+        return {option: self.environment[name] for option, name in names.items() if self.environment.get(name)}
+
+
+def _from_file(file: Path) -> str:
+    """What the file holds, without the space around it, as restic takes it."""
+    try:
+        return file.read_text("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise NoPassword(
+            T("The password file {file} cannot be read ({reason}).", file=str(file), reason=reason or "")
+        ) from None
+
+
+@contextmanager
+def opened(repo: str, password_file: Path | None, *, lock: bool = True) -> Iterator[Repository]:
+    """The repository, open and with a shared lock. Raises `StorageError` and what opening and locking raise."""
+    access = Access.of(repo, password_file)
+    storage = access.storage()
+    try:
+        repository = Repository.open(storage, access.password())
+        with locked(repository) if lock else nullcontext():
+            yield repository
+    finally:
+        storage.close()
+
+
+@contextmanager
+def locked(repository: Repository) -> Iterator[None]:
+    """Holds a shared lock.
+
+    Stock restic on this machine asks whether a lock's process is alive by sending it SIGHUP, so that must not end
+    it; SIGTERM ends it as Ctrl-C does, so that the lock is taken away.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with repository.lock():
+        yield
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Yields whether Ctrl-C (or SIGTERM) has been pressed; pressed again, it interrupts at once."""
+    asked = threading.Event()
+
+    def handle(*_: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def this_host() -> str:
+    return socket.gethostname()
+
+
+def this_user() -> str:
+    """The user's name; empty where the machine knows none (a container)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
