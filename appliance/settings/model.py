@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +75,13 @@ def _is_address(value: str) -> bool:
 
 
 def _name(name: str) -> str:
-    if name and not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise ValueError(T("write a host name: up to 63 letters, digits and hyphens"))
     return name
+
+
+def _host_name() -> str:
+    return socket.gethostname().partition(".")[0]
 
 
 Size = Annotated[int, BeforeValidator(_size)]
@@ -98,7 +103,7 @@ class Section(BaseModel):
 class BoxSettings(Section):
     """`[box]`: the box itself."""
 
-    name: Annotated[str, AfterValidator(_name)] = ""
+    name: Annotated[str, AfterValidator(_name)] = Field(default_factory=_host_name)
     language: Literal["ja", "en"] = "ja"
     timezone: ZoneName = "Asia/Tokyo"
     state_dir: AbsolutePath = Path("/var/lib/kurabako")

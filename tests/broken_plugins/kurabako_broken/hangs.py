@@ -1,0 +1,10 @@
+"""Never answers."""
+
+import threading
+
+from appliance.hookspecs import hookimpl
+
+
+@hookimpl
+def settings_sections():
+    threading.Event().wait()

@@ -1,0 +1,5 @@
+"""Ends the process, it thinks."""
+
+import sys
+
+sys.exit(7)

@@ -1,0 +1,5 @@
+"""Waits while it is imported for what never comes."""
+
+import threading
+
+threading.Event().wait()

@@ -1,0 +1,179 @@
+"""A stranger's plugin and broken ones, installed with pip and met by the real command line."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from appliance.hookspecs import KurabakoSpec
+from tests.support.strangers import Installed, broken, stranger
+
+__all__ = ["broken", "stranger"]
+
+pytestmark = [pytest.mark.xdist_group("strangers")]
+
+BUDGET = 2
+WHY = {
+    "absent-module": "it cannot be imported (ModuleNotFoundError: No module named 'kurabako_broken.no_such_module')",
+    "import-error": "it cannot be imported (ModuleNotFoundError: No module named 'a_module_that_nobody_has')",
+    "import-exits": "it cannot be imported (SystemExit: 7)",
+    "import-hangs": f"its import did not end within {BUDGET} s",
+    "raises": "storages failed (ZeroDivisionError: one by nothing)",
+    "raises-late": "storages failed (LookupError: and no more)",
+    "exits": "service_profiles failed (SystemExit: enough)",
+    "hangs": f"settings_sections did not answer within {BUDGET} s",
+    "hangs-late": f"commands did not answer within {BUDGET} s",
+    "misspelt": "there is no hook discover_source; is discover_sources meant?",
+    "wrong-value": "storages handed out something it must not (storages must be StorageKind, not dict)",
+    "wrong-field": "settings_sections handed out something it must not "
+    "(settings_sections: SettingsSection.model must be type[pydantic.main.BaseModel], not type)",
+    "wrapper": "storages is a hook wrapper, which Kurabako does not call",
+    "no-hook": "it implements no hook",
+    "copycat": "storages hands out s3, which s3 has already",
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings with a short budget; the built-in plugins but one are blocked, as importing them is not the matter."""
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f"""
+        [box]
+        state_dir = "{tmp_path}/state"
+        run_dir = "{tmp_path}/run"
+        [plugins]
+        time_budget = {BUDGET}
+        blocked = ["console", "disks", "folder", "leds", "smb", "webhook"]
+        """
+    )
+    return file
+
+
+def test_a_strangers_plugin_is_found_and_all_its_hooks_are_known(stranger: Installed) -> None:
+    answer = stranger.kurabako("plugins", "--json")
+    assert (answer.code, answer.stderr) == (0, "")
+    (shed,) = (plugin for plugin in answer.json()["plugins"] if plugin["name"] == "shed")
+    assert shed == {
+        "name": "shed",
+        "distribution": "kurabako-shed",
+        "version": "2.5",
+        "state": "active",
+        "hooks": sorted(hook for hook in vars(KurabakoSpec) if not hook.startswith("_")),
+        "why": None,
+    }
+
+
+def test_a_strangers_plugin_does_what_it_promises(stranger: Installed, tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        from datetime import UTC, datetime
+        from pathlib import Path
+        from appliance.plugins import PluginManager
+        from appliance.sources.interface import SourceEvent
+        from appliance.settings import load_settings
+        from appliance.status.model import State, Status
+        from appliance.text import T
+
+        manager = PluginManager.load()
+        settings = load_settings(Path(sys.argv[1]), manager.settings_sections())
+        context = manager.context(settings.plugins, settings.box.state_dir, settings.box.run_dir)
+
+        storage = manager.open_storage("shed:garden")
+        storage.put("config", b"spade")
+        print(storage.location, storage.get("config", 1, 3))
+
+        (found,) = (one for one in manager.discover_sources(context) if one.kind == "shed")
+        source = manager.open_source(context, found)
+        (entry,) = source.scandir(())
+        buffer = bytearray(9)
+        read = source.open((entry.name,), entry).readinto(memoryview(buffer))
+        print(entry.name, bytes(buffer[:read]))
+
+        events = []
+        manager.watch_sources(context, events.append).close()
+        print([event.source.id for event in events if event.source.kind == "shed"])
+
+        (check,) = (one for one in manager.checks(context) if one.name == "shed.dry")
+        result = check.run()
+        print(result.ok, result.what.render("en"), result.what.render("ja"))
+
+        settings.box.run_dir.mkdir()
+        (wall,) = (one for one in manager.status_outputs(context) if one.name == "shed wall")
+        now = datetime.now(UTC)
+        wall.show(Status("kura", "1", State.IDLE, T("Idle."), now, now))
+        print((settings.box.run_dir / "shed-wall").read_text())
+        wall.close()
+
+        print("shed" in manager.profiles(), "shed" in [one.name for one in manager.web_extensions(context)])
+        print([status.state for status in manager.statuses() if status.name == "shed"])
+        """
+    )
+    config = tmp_path / "config.toml"
+    config.write_text(f'[box]\nrun_dir = "{tmp_path}/run"\n[shed]\nshelf = "lower"\n')
+    answer = stranger.python("-c", script, str(config))
+    assert answer.stdout.splitlines() == [
+        "shed:garden b'pad'",
+        "b'spade.txt' b'spade'",
+        "['shed:tools']",
+        "True The lower shelf is dry. lower の棚は乾いています。",
+        "idle",
+        "True True",
+        "['active']",
+    ], answer.stderr
+
+
+def test_a_strangers_settings_and_commands_are_part_of_the_box(stranger: Installed, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[shed]\nlock_code = "4711"\n')
+    shown = stranger.kurabako("--config", str(config), "settings", "show", "--json")
+    assert shown.code == 0, shown.stderr
+    settings = {setting["key"]: setting for setting in shown.json()["settings"]}
+    assert settings["shed.shelf"] == {"key": "shed.shelf", "value": "top", "line": None}
+    assert settings["shed.lock_code"] == {"key": "shed.lock_code", "value": "********", "line": 2}
+    assert "4711" not in shown.stdout
+
+    config.write_text("[shed]\nshelv = 3\n")
+    wrong = stranger.kurabako("--config", str(config), "settings", "check")
+    assert wrong.code == 1
+    assert wrong.stderr.startswith(f"{config}, line 2: there is no setting shed.shelv; is shed.shelf meant?\n")
+
+    config.write_text("")
+    assert stranger.kurabako("--config", str(config), "shed", "door").stdout == "The door is shut.\n"
+    assert "The garden shed." in stranger.kurabako("--config", str(config), "--help").stdout
+    assert "庭の物置です。" in stranger.kurabako("--config", str(config), "--lang", "ja", "--help").stdout
+
+    fallen = stranger.kurabako("--config", str(config), "shed", "door", "--broken")
+    assert fallen.code == 1
+    assert fallen.stderr.startswith("Something went wrong inside Kurabako that should not have (RuntimeError).\n")
+    assert "4711" not in fallen.stderr
+    assert "Traceback" not in fallen.stderr
+
+
+@pytest.mark.slow
+def test_each_broken_plugin_is_named_with_what_it_did_and_the_box_goes_on(broken: Installed, config: Path) -> None:
+    answer = broken.kurabako("--config", str(config), "plugins", "--json")
+    assert (answer.code, answer.stderr) == (0, "")
+    plugins = {plugin["name"]: plugin for plugin in answer.json()["plugins"]}
+    ours = {name: plugin for name, plugin in plugins.items() if plugin["distribution"] == "kurabako-broken"}
+    assert {plugin["state"] for plugin in ours.values()} == {"set-aside"}
+    reasons = {name: plugin["why"] for name, plugin in ours.items()}
+    assert "settings" in reasons.pop("wrong-arguments")
+    assert reasons == WHY
+    assert (plugins["s3"]["state"], plugins["services"]["state"]) == ("active", "active")
+    assert plugins["folder"]["state"] == "blocked"
+
+
+@pytest.mark.slow
+def test_settings_that_may_be_a_broken_plugins_do_not_stop_the_box(broken: Installed, config: Path) -> None:
+    with config.open("a") as file:
+        file.write("\n[tape]\nspeed = 3\n")
+    answer = broken.kurabako("--config", str(config), "settings", "check")
+    assert answer.code == 0, answer.stderr
+    assert answer.stdout == (
+        f"The settings in {config} are right.\n"
+        "The table [tape] is not read: no plugin that works now knows it.\n"
+    )
