@@ -51,10 +51,10 @@ class _Bucket:
 
     def find(self, blob_id: bytes) -> int:
         """The offset of the first record with this id, or -1."""
-        records = self.records
-        tail = len(records) - self.sorted_size
-        if tail > _SHORT_TAIL and tail * 8 > len(records):
+        tail = len(self.records) - self.sorted_size
+        if tail > _SHORT_TAIL and tail * 8 > len(self.records):
             self._sort()
+        records = self.records
         low, high = 0, self.sorted_size // _SIZE
         while low < high:
             middle = (low + high) // 2
