@@ -116,9 +116,10 @@ class _Run:
         )
         try:
             top = self._folders.open(None, None)
-            inner = self._open_inner_folders(top, sources)
-            for source in sources:
-                self._collect_source(source, inner[path_names(source.snapshot_path)[:-1]])
+            roots = [(source, root) for source in sources if (root := self._root(source)) is not None]
+            inner = self._open_inner_folders(top, roots)
+            for source, root in roots:
+                self._collect_source(source, root, inner[path_names(source.snapshot_path)[:-1]])
             for names in sorted(inner, key=len, reverse=True):
                 self._folders.close(inner[names])
             self._readers.finish()
@@ -126,25 +127,20 @@ class _Run:
             self._readers.abort(failure)
             raise
         self._check()
+        self._report_progress(())
         self._tree = self._folders.root_tree
 
-    def _open_inner_folders(self, top: Folder, sources: Sequence[Source]) -> dict[Path, Folder]:
+    def _open_inner_folders(self, top: Folder, roots: Sequence[tuple[Source, Entry]]) -> dict[Path, Folder]:
         """The folders that lead to the sources, by their path; the sources themselves are not among them.
 
-        A source does not tell what lies above it, so they look like its root, with plain permissions.
+        A source does not tell what lies above it: such a folder has plain permissions and the time of a root in it.
         """
         inner: dict[Path, Folder] = {(): top}
-        for source in sources:
+        for source, root in roots:
             names = path_names(source.snapshot_path)
-            for depth in range(1, len(names)):
-                path = names[:depth]
+            for path in (names[:depth] for depth in range(1, len(names))):
                 if path not in inner:
-                    entry = Entry(path[-1], _DIR, 0o755)
-                    try:
-                        root = source.root()
-                        entry.mtime_ns = entry.ctime_ns = root.mtime_ns
-                    except SourceError:
-                        pass  # reported when it is collected
+                    entry = Entry(path[-1], _DIR, 0o755, mtime_ns=root.mtime_ns, ctime_ns=root.mtime_ns)
                     inner[path] = self._folders.open(inner[path[:-1]], node_of(entry), self._previous(path))
         return inner
 
@@ -166,12 +162,9 @@ class _Run:
         except DamagedData:
             return {}
 
-    def _collect_source(self, source: Source, above: Folder) -> None:
+    def _collect_source(self, source: Source, root: Entry, above: Folder) -> None:
         """Walks a source depth-first. The walk never recurses, however deep the tree."""
         names = path_names(source.snapshot_path)
-        root = self._root(source)
-        if root is None:
-            return
         previous = self._previous(names)
         if root.type is not _DIR:
             root.name = names[-1]

@@ -91,24 +91,25 @@ class FileWriter:
             self._target.remove(path)
 
     def _write_whole(self, file: PlannedFile, offset: int, data: Buffer) -> None:
-        staged: Names | None = None
+        written = file.path
         try:
-            fd = self._target.create_file(file.path)
+            fd = self._target.create_file(written)
         except FileExistsError:
-            staged = self._new_name(file)
-            fd = self._target.create_file(staged)
+            written = self._new_name(file)
+            fd = self._target.create_file(written)
         try:
-            _write_with_holes(fd, offset, data)
-            if offset + len(data) < file.node.size:
-                os.ftruncate(fd, file.node.size)
-            self._describe(fd, file)
+            try:
+                _write_with_holes(fd, offset, data)
+                if offset + len(data) < file.node.size:
+                    os.ftruncate(fd, file.node.size)
+                self._describe(fd, file)
+            finally:
+                os.close(fd)
+            if written is not file.path:
+                self._target.move_into_place(written, file.path)
         except BaseException:
-            self._target.remove(staged or file.path)
+            self._target.remove(written)
             raise
-        finally:
-            os.close(fd)
-        if staged is not None:
-            self._target.move_into_place(staged, file.path)
         with self._lock:
             self.files_done += 1
             self.bytes_done += len(data)

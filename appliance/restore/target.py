@@ -21,6 +21,8 @@ _KEPT_DIRECTORIES = 256
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = 0o600
+_ACCESS_ACL = "system.posix_acl_access"
+_DEFAULT_ACL = "system.posix_acl_default"
 _DEVICE_TYPES = {
     BLOCK_DEVICE: stat.S_IFBLK,
     CHAR_DEVICE: stat.S_IFCHR,
@@ -50,6 +52,7 @@ class Target:
         self._open: OrderedDict[Names, Opened] = OrderedDict()
         self._lock = threading.Lock()
         self._is_root = os.geteuid() == 0
+        self._inherits_acl = _has_xattr(self._root.fd, _DEFAULT_ACL)
 
     def directory(self, path: Names) -> Opened:
         """The open directory at `path`, reached from its nearest open ancestor."""
@@ -77,9 +80,22 @@ class Target:
             os.mkdir(path[-1], 0o700, dir_fd=parent.fd)
         except FileExistsError:
             found = os.stat(path[-1], dir_fd=parent.fd, follow_symlinks=False)
-            if not stat.S_ISDIR(found.st_mode):
-                os.unlink(path[-1], dir_fd=parent.fd)
-                os.mkdir(path[-1], 0o700, dir_fd=parent.fd)
+            if stat.S_ISDIR(found.st_mode):
+                self._drop_acls(path)
+                return
+            os.unlink(path[-1], dir_fd=parent.fd)
+            os.mkdir(path[-1], 0o700, dir_fd=parent.fd)
+        if self._inherits_acl:
+            self._drop_acls(path)
+
+    def _drop_acls(self, path: Names) -> None:
+        """Removes the directory's access lists, so that what is made in it inherits none.
+
+        Its own come with `describe`.
+        """
+        fd = self.directory(path).fd
+        _remove_xattr(fd, _ACCESS_ACL)
+        _remove_xattr(fd, _DEFAULT_ACL)
 
     def create_file(self, path: Names) -> int:
         """A new file for reading and writing, as a descriptor. Raises `FileExistsError`."""
@@ -134,6 +150,8 @@ class Target:
             # O_PATH pins the thing itself, so that a link put in its place now is not followed
             pinned = Opened(os.open(path[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd))
             full = b"/proc/self/fd/%d" % pinned.fd
+            if self._inherits_acl:
+                _remove_xattr(full, _ACCESS_ACL)
             complete = _set_xattrs(full, node)
             os.chmod(full, node.permissions)  # noqa: PTH101 - a pathlib path is text, this is not
         os.utime(path[-1], ns=(node.atime_ns, node.mtime_ns), dir_fd=fd, follow_symlinks=False)
@@ -147,6 +165,8 @@ class Target:
         """
         if self._is_root:
             os.fchown(fd, node.uid, node.gid)
+        if self._inherits_acl:
+            _remove_xattr(fd, _ACCESS_ACL)
         complete = not node.extended_attributes or _set_xattrs(fd, node)
         os.fchmod(fd, node.permissions)
         mtime = node.mtime_ns
@@ -165,3 +185,19 @@ def _set_xattrs(place: int | bytes, node: Node, *, follow_symlinks: bool = True)
                 raise
             complete = False
     return complete
+
+
+def _has_xattr(place: int, name: str) -> bool:
+    try:
+        os.getxattr(place, name)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_xattr(place: int | bytes, name: str) -> None:
+    try:
+        os.removexattr(place, name)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
