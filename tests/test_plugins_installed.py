@@ -174,6 +174,5 @@ def test_settings_that_may_be_a_broken_plugins_do_not_stop_the_box(broken: Insta
     answer = broken.kurabako("--config", str(config), "settings", "check")
     assert answer.code == 0, answer.stderr
     assert answer.stdout == (
-        f"The settings in {config} are right.\n"
-        "The table [tape] is not read: no plugin that works now knows it.\n"
+        f"The settings in {config} are right.\nThe table [tape] is not read: no plugin that works now knows it.\n"
     )

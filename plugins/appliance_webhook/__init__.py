@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
 from appliance.status.outputs import NotificationChannel
-from appliance_webhook.channel import WebhookChannel
 from appliance_webhook.settings import WebhookSettings
 
 _SECTION = "webhook"
@@ -21,4 +20,8 @@ def settings_sections() -> Iterable[SettingsSection]:
 def notification_channels(context: PluginContext) -> Iterable[NotificationChannel]:
     settings = context.settings[_SECTION]
     assert isinstance(settings, WebhookSettings)
-    return () if settings.url is None else (WebhookChannel(settings),)
+    if settings.url is None:
+        return ()
+    from appliance_webhook.channel import WebhookChannel  # brings requests, which a box without webhooks need not load
+
+    return (WebhookChannel(settings),)
