@@ -58,7 +58,7 @@ def checks(context: PluginContext) -> Iterable[Check]:
 
 def look(context: PluginContext, udev: pyudev.Context) -> dict[str, Seen]:
     """What is connected now, by source id."""
-    settings = context.settings.get("disks", DisksSettings())
+    settings = context.settings["disks"]
     assert isinstance(settings, DisksSettings)
     mounts = current_mounts()
     swaps = [number for swap in current_swaps() if (number := device_of_node(swap))]

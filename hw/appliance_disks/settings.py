@@ -1,14 +1,16 @@
-"""The settings of this plugin: the table `[disks]`."""
+"""The settings table `[disks]`."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from appliance.settings import Section
 
 
-class DisksSettings(BaseModel):
-    """`[disks]`: which disks may be collected."""
+class DisksSettings(Section):
+    """Which disks may be collected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    collect_system_disk: bool = False
-    """Whether file systems on the disk that the box runs from can be designated like any other."""
+    collect_system_disk: bool = Field(
+        default=False,
+        description="Whether file systems on the disk that the box runs from can be designated like any other.",
+    )

@@ -1,0 +1,180 @@
+"""A real Samba server on a free loopback port, with an account and folders of its own; for tests as root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ACCOUNT = "kurabako-smb"
+"""The Unix account that owns what the shares hold; Samba maps its user to one of the system's."""
+
+PASSWORD = "合言葉 rather-secret-1"
+
+_CONFIG = """
+[global]
+    workgroup = KURABAKO
+    server role = standalone server
+    interfaces = 127.0.0.1
+    bind interfaces only = yes
+    smb ports = {port}
+    passdb backend = tdbsam:{root}/passdb.tdb
+    private dir = {root}/private
+    lock directory = {root}/lock
+    state directory = {root}/state
+    cache directory = {root}/cache
+    pid directory = {root}/pid
+    ncalrpc dir = {root}/ncalrpc
+    log file = {root}/log.smbd
+    unix charset = UTF-8
+    server min protocol = SMB2_10
+    server signing = {signing}
+    map to guest = {map_to_guest}
+    guest account = {account}
+    load printers = no
+    disable spoolss = yes
+
+[share]
+    path = {share}
+
+[encrypted]
+    path = {share}
+    smb encrypt = required
+
+[private]
+    path = {share}
+    valid users = root
+
+[dfs]
+    path = {share}
+    msdfs root = yes
+
+[open]
+    path = {share}
+    guest ok = yes
+"""
+
+
+@dataclass
+class Smbd:
+    """A running server; what is put under `share` is seen in each of its shares (`share`, `encrypted`, `dfs` …)."""
+
+    port: int
+    share: Path
+    account: str
+    password: str
+    password_file: Path
+    process: subprocess.Popen[bytes]
+
+    def url(self, share: str = "share", folder: str = "") -> str:
+        return f"smb://{self.account}@127.0.0.1:{self.port}/{share}" + (f"/{folder}" if folder else "")
+
+    def give(self, path: Path) -> Path:
+        """Makes everything at `path` the account's own."""
+        owner = pwd.getpwnam(self.account)
+        for item in (path, *path.rglob("*")):
+            os.chown(item, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+        return path
+
+    def folder(self, name: str) -> Path:
+        """A folder for one test, empty and the account's own."""
+        path = self.share / name
+        path.mkdir()
+        return self.give(path)
+
+    def kill(self) -> None:
+        """Ends the server and every connection at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """The server stops answering, and its connections stay open."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+
+@contextmanager
+def start_smbd(*, signing: str = "mandatory", map_to_guest: str = "Never") -> Iterator[Smbd]:
+    """Runs a server until the block ends."""
+    _ensure_account()
+    root = Path(tempfile.mkdtemp(prefix="kurabako-smbd-"))
+    root.chmod(0o755)  # the account must get to the share
+    try:
+        share = root / "data"
+        for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "data"):
+            (root / folder).mkdir(mode=0o755)
+        port = _free_port()
+        config = root / "smb.conf"
+        config.write_text(
+            _CONFIG.format(
+                port=port, root=root, share=share, signing=signing, map_to_guest=map_to_guest, account=ACCOUNT
+            )
+        )
+        subprocess.run(
+            ["smbpasswd", "-c", config, "-L", "-a", "-s", ACCOUNT],
+            input=f"{PASSWORD}\n{PASSWORD}\n".encode(),
+            check=True,
+            capture_output=True,
+        )
+        password_file = root / "password"
+        password_file.write_text(PASSWORD + "\n")
+        password_file.chmod(0o600)
+        process = subprocess.Popen(
+            ["/usr/sbin/smbd", "-F", "--no-process-group", "-s", str(config)],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        server = Smbd(port, share, ACCOUNT, PASSWORD, password_file, process)
+        try:
+            _wait_until_it_answers(port, process)
+            server.give(share)
+            yield server
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def smbd() -> Iterator[Smbd]:
+    with start_smbd() as server:
+        yield server
+
+
+def _ensure_account() -> None:
+    try:
+        pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT], check=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"smbd does not answer on port {port}")
