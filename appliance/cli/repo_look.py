@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat as unix
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from appliance.cli.context import JsonOption, printer
-from appliance.cli.output import printable
+from appliance.cli.output import Printer, printable
 from appliance.cli.repo_session import NoLockOption, PasswordFileOption, RepoOption, locked, opened
 from appliance.repository import BlobType, FileType, Node, Repository, Snapshot
 from appliance.repository.ids import CONFIG_KEY
@@ -42,7 +42,11 @@ def snapshots(
 ) -> None:
     with opened(repo, password_file, lock=not no_lock) as repository:
         found = repository.snapshots()
-    out = printer(context, as_json)
+    print_snapshots(printer(context, as_json), found)
+
+
+def print_snapshots(out: Printer, found: Sequence[Snapshot]) -> None:
+    """Prints a list of snapshots."""
     out.document([snapshot_document(snapshot) for snapshot in found])
     out.table(
         (T("ID"), T("Time"), T("Host"), T("Tags"), T("Paths"), T("Size")),
@@ -71,17 +75,21 @@ def ls(
     no_lock: NoLockOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    out = printer(context, as_json)
     with opened(repo, password_file, lock=not no_lock) as repository:
         found = repository.find_snapshot(snapshot)
         repository.load_index()
-        nodes = _below(repository, found, path)
-        if as_json:
-            documents = [_node_document(node_path, node) for node_path, node in nodes]
-            out.document({"snapshot": snapshot_document(found), "nodes": documents})
-        else:
-            for node_path, node in nodes:
-                out.say(_long(node_path, node) if long else _text(node_path))
+        print_files(printer(context, as_json), repository, found, path, long=long)
+
+
+def print_files(out: Printer, repository: Repository, found: Snapshot, path: str, *, long: bool) -> None:
+    """Prints what a snapshot holds at and below `path`. Raises `PathNotInSnapshot`."""
+    nodes = _below(repository, found, path)
+    if out.as_json:
+        documents = [_node_document(node_path, node) for node_path, node in nodes]
+        out.document({"snapshot": snapshot_document(found), "nodes": documents})
+    else:
+        for node_path, node in nodes:
+            out.say(_long(node_path, node) if long else _text(node_path))
 
 
 def stats(

@@ -111,7 +111,8 @@ class Commands:
         yield {"result": codec.encode(self._daemon.box.plugins.statuses())}
 
     async def _follow(self, jobs: Sequence[Job]) -> Answer:
-        """Tells the jobs' progress, one after the other, then all reports."""
+        """Tells which jobs they are, then their progress, one after the other, then all reports."""
+        yield {"progress": {"jobs": [job_to_json(job) for job in jobs]}}
         ended = []
         for job in jobs:
             async for news in job.follow():

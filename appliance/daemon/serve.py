@@ -36,7 +36,7 @@ def log_to_stderr(*, journal: bool, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def serve(config: Path) -> None:
+def serve_box(config: Path) -> None:
     """Serves the box of the settings file until SIGTERM or SIGINT. Raises what keeps it from starting."""
     box = Box.open(config)
     try:

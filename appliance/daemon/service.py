@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -20,15 +19,17 @@ from appliance.daemon.child import run_child
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.facts import Moment, gather, source_statuses
-from appliance.daemon.jobs import BackupJob, JobReport, JobRequest, ReplicateJob, encode_request
+from appliance.daemon.jobs import JobReport, encode_request
 from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
 from appliance.daemon.places import probe_places
 from appliance.daemon.planner import Planner
+from appliance.daemon.standalone import new_job_id
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
 from appliance.daemon.watcher import SourceWatcher
+from appliance.daemon.work import backup_requests
 from appliance.errors import KurabakoError
 from appliance.schedule import Schedule
 from appliance.status import codec
@@ -89,7 +90,7 @@ class Daemon:
         self._changed = asyncio.Event()
         self.supervisor = Supervisor(
             self._run_job,
-            new_id=lambda: f"{self._box.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+            new_id=lambda: new_job_id(self._box),
             now=self._box.clock,
             monotonic=self._monotonic,
             on_start=self._job_started,
@@ -191,11 +192,7 @@ class Daemon:
     def start_backup(self, source_ids: Iterable[str] = ()) -> tuple[Job, ...]:
         """Queues a backup of these sources, or of all that are designated, and what follows it."""
         wanted = tuple(source_ids) or tuple(known.found.id for known in self.watcher.known if known.designated)
-        requests: list[JobRequest] = [BackupJob(source_id) for source_id in wanted]
-        follow = self._box.settings.schedule.replicate_after_backup
-        if requests and follow and self._box.has_vault and self._box.has_cloud:
-            requests.append(ReplicateJob())
-        return tuple(self.supervisor.submit(request) for request in requests)
+        return tuple(self.supervisor.submit(request) for request in backup_requests(self._box, wanted))
 
     def _start_planned_run(self) -> None:
         if not self.watcher.looked.is_set():

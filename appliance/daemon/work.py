@@ -68,6 +68,14 @@ def run_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled
         return failure(error)
 
 
+def backup_requests(box: Box, sources: Sequence[str]) -> list[JobRequest]:
+    """The jobs that backing up these sources comes to: one each, and what the settings let follow."""
+    requests: list[JobRequest] = [BackupJob(source_id) for source_id in sources]
+    if requests and box.settings.schedule.replicate_after_backup and box.has_vault and box.has_cloud:
+        requests.append(ReplicateJob())
+    return requests
+
+
 def _backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
     with (
         vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled),
@@ -208,8 +216,8 @@ def _replication_report(report: ReplicationReport, capacity: dict[str, Any], clo
 
 
 def _restore(box: Box, job: RestoreJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
-    repository = box.open_cloud() if job.cloud or not box.has_vault else box.open_home()
-    with closing(repository.storage), _reading(box, repository):
+    repository = open_to_read(box, cloud=job.cloud)
+    with closing(repository.storage), reading(box, repository):
         snapshot = repository.find_snapshot(job.snapshot)
         plan = plan_restore(repository, snapshot, job.path, Path(job.target))
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=is_cancelled)
@@ -246,9 +254,8 @@ def _restore_report(report: RestoreReport, snapshot: str, target: str) -> JobRep
 
 
 def _check(box: Box, job: CheckJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
-    in_cloud = job.cloud or not box.has_vault
     with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled):
-        repository = box.open_cloud() if in_cloud else box.open_home()
+        repository = open_to_read(box, cloud=job.cloud)
         phase = T("Reading and checking all data") if job.read_data else T("Checking the structure")
 
         def on_bytes(done: int, total: int) -> None:
@@ -257,7 +264,7 @@ def _check(box: Box, job: CheckJob, on_progress: OnProgress, is_cancelled: Cance
             on_progress(Progress(phase, bytes_done=done, bytes_total=total))
 
         try:
-            with closing(repository.storage), _reading(box, repository):
+            with closing(repository.storage), reading(box, repository):
                 report = check(repository, read_data=job.read_data, on_progress=on_bytes)
         except _Cancelled:
             return cancelled()
@@ -303,8 +310,13 @@ def _findings(findings: Sequence[Any]) -> list[dict[str, Any]]:
     return [{"kind": one.kind, "name": one.name, "what": one.what.to_json()} for one in findings[:LISTED]]
 
 
+def open_to_read(box: Box, *, cloud: bool) -> Repository:
+    """The vault's repository, or the cloud's when it is asked for or there is no vault. Passes no capacity gate."""
+    return box.open_cloud() if cloud or not box.has_vault else box.open_home()
+
+
 @contextmanager
-def _reading(box: Box, repository: Repository) -> Iterator[None]:
+def reading(box: Box, repository: Repository) -> Iterator[None]:
     """A lock while reading, so that nobody prunes meanwhile. A full place or one we may only read is read without.
 
     Restoring is never refused for want of room.

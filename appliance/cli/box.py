@@ -1,0 +1,70 @@
+"""The box's own commands: `serve`, `setup`, `status`, and those of `box_jobs`, `box_look`, `box_sources`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from appliance.cli import box_jobs, box_look, box_sources
+from appliance.cli.box_session import asked_or, opened_box
+from appliance.cli.context import JsonOption, invocation, printer
+from appliance.text import T
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=T("Log warnings and errors only.").message)]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the root."""
+    app.command(help=T("Serve: watch devices, keep the schedule, show the status. Ends on Ctrl-C.").message)(serve)
+    app.command(help=T("Set the box up: make the recovery key and the repository if they are missing.").message)(setup)
+    app.command(help=T("Say what the box is doing, how it is, and why.").message)(status)
+    for part in (box_sources, box_jobs, box_look):
+        part.register(app)
+
+
+def serve(context: typer.Context, quiet: Quiet = False) -> None:
+    """Runs until it is told to end; the log goes to standard error."""
+    import logging
+
+    from appliance.daemon.serve import log_to_stderr, serve_box
+
+    log_to_stderr(journal="JOURNAL_STREAM" in os.environ, level=logging.WARNING if quiet else logging.INFO)
+    serve_box(invocation(context).config)
+
+
+def setup(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Makes what is missing and touches nothing that is there; may be repeated."""
+    out = printer(context, as_json)
+    with opened_box(context) as box:
+        done = box.set_up()
+    out.document(done)
+    if done.made_repository:
+        out.say(T("A place for backups was set up in {place}.", place=done.place))
+    else:
+        out.say(T("The place for backups in {place} is set up already.", place=done.place))
+    if done.made_key:
+        out.say(
+            T("A new recovery key was written to {file}.", file=str(done.password_file)),
+            T(
+                "Copy it to a place outside this box now: without the key, nobody can ever read the backups. "
+                "To see it, type: cat {file}",
+                file=str(done.password_file),
+            ),
+        )
+    else:
+        out.say(T("Its recovery key is in {file}.", file=str(done.password_file)))
+
+
+def status(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Asks the daemon; where none runs, tells what the box remembers, and that."""
+    from appliance.daemon.standalone import standalone_status
+    from appliance.status import codec
+    from appliance.status.lines import status_lines
+
+    out = printer(context, as_json)
+    with opened_box(context) as box:
+        current = asked_or(box, "status", {}, codec.from_json, lambda: standalone_status(box))
+        out.document(codec.to_json(current, out.language))
+        out.say(*status_lines(current, out.language, zone=box.zone))

@@ -1,0 +1,119 @@
+"""`kurabako backup`, `replicate`, `restore`, `check`, `cancel`: what the box does."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from appliance.cli.box_session import daemon_of, opened_box, run_jobs
+from appliance.cli.context import JsonOption, printer
+from appliance.text import T
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.daemon.jobs import JobRequest
+
+
+class Place(StrEnum):
+    """Where to read from."""
+
+    VAULT = "vault"
+    CLOUD = "cloud"
+
+
+FromOption = Annotated[Place, typer.Option("--from", help=T("Read from the vault or from the cloud.").message)]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the root."""
+    app.command(help=T("Back up sources now: those named, or all that are designated.").message)(backup)
+    app.command(help=T("Send to the cloud what the vault has and the cloud has not.").message)(replicate)
+    app.command(help=T("Restore a snapshot, or what is below a path in it, into a folder.").message)(restore)
+    app.command(help=T("Check that everything stored is whole.").message)(check)
+    app.command(help=T("End the running jobs in order; what they stored stays.").message)(cancel)
+
+
+def backup(
+    context: typer.Context,
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]…", help=T("IDs from “kurabako sources”.").message)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replicates afterwards when the settings say so."""
+
+    def requests() -> Sequence[JobRequest]:
+        from appliance.daemon.commands import nothing_designated
+        from appliance.daemon.work import backup_requests
+
+        wanted = sources or [designation.source.id for designation in box.state.designations()]
+        if not wanted:
+            raise nothing_designated()
+        return backup_requests(box, wanted)
+
+    with opened_box(context) as box:
+        run_jobs(printer(context, as_json), box, "backup", {"sources": sources or []}, requests)
+
+
+def replicate(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Nothing is sent that would exceed the contracted capacity."""
+    from appliance.daemon.jobs import ReplicateJob
+
+    with opened_box(context) as box:
+        run_jobs(printer(context, as_json), box, "replicate", {}, lambda: [ReplicateJob()])
+
+
+def restore(
+    context: typer.Context,
+    snapshot: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT[:PATH]", help=T("A snapshot's id or latest, and a path in it.").message)
+    ],
+    target: Annotated[Path, typer.Option("--target", "-t", help=T("The folder to restore into.").message)],
+    place: FromOption = Place.VAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Never refused for want of capacity."""
+    from appliance.daemon.jobs import RestoreJob
+
+    name, _, path = snapshot.partition(":")
+    arguments: dict[str, Any] = {
+        "snapshot": name,
+        "path": path,
+        "target": str(target.absolute()),
+        "cloud": place is Place.CLOUD,
+    }
+    with opened_box(context) as box:
+        run_jobs(printer(context, as_json), box, "restore", arguments, lambda: [RestoreJob(**arguments)])
+
+
+def check(
+    context: typer.Context,
+    read_data: Annotated[
+        bool, typer.Option("--read-data", help=T("Read and verify every byte, not only what names it.").message)
+    ] = False,
+    cloud: Annotated[bool, typer.Option("--cloud", help=T("Check the cloud instead of the vault.").message)] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Changes nothing."""
+    from appliance.daemon.jobs import CheckJob
+
+    arguments = {"read_data": read_data, "cloud": cloud}
+    with opened_box(context) as box:
+        run_jobs(printer(context, as_json), box, "check", arguments, lambda: [CheckJob(**arguments)])
+
+
+def cancel(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Returns at once; each job ends in its own time."""
+    out = printer(context, as_json)
+    with opened_box(context) as box:
+        client = daemon_of(box)
+        ended: list[str] = []
+        if client is not None:
+            with client:
+                ended = client.ask("cancel")
+    words = T("{count} jobs were asked to end.", count=len(ended)) if ended else T("No job is running.")
+    out.result({"jobs": ended}, words)
