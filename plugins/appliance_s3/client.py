@@ -20,7 +20,7 @@ from requests_aws4auth import AWS4Auth
 
 from appliance.storage.interface import Buffer, StorageError
 from appliance_s3.answers import parse_refusal
-from appliance_s3.errors import Answered, not_s3, refused, unreachable
+from appliance_s3.errors import Answered, broken_off, not_s3, refused, unreachable
 from appliance_s3.place import Credentials, Place
 
 MAX_REFUSAL = 64 * 1024
@@ -55,6 +55,11 @@ class Answer:
         return self._response.headers
 
     @property
+    def framed(self) -> bool:
+        """Whether the answer says where it ends. One that does not was cut off in its headers."""
+        return self.status == 204 or "content-length" in self.headers or "transfer-encoding" in self.headers
+
+    @property
     def length(self) -> int:
         """What Content-Length says."""
         value = self.headers.get("content-length", "")
@@ -71,9 +76,12 @@ class Answer:
 
     def exactly(self, length: int) -> bytes:
         """The whole body, which must be exactly `length` bytes."""
-        if self.length != length:
+        if "content-length" in self.headers and self.length != length:
             raise not_s3(self._place)
-        return self._read(length) if length else self.body(0)
+        data = self._read(length + 1)
+        if len(data) != length:
+            raise not_s3(self._place)
+        return data
 
     def _read(self, amount: int) -> bytes:
         """Up to `amount` bytes; fewer only at the body's end, as urllib3 holds it to its Content-Length."""
@@ -125,6 +133,8 @@ class S3Client:
             answer = Answer(response, self.place)
             if not 200 <= response.status_code < 300:
                 raise self._refused(answer)
+            if not answer.framed:
+                raise broken_off(self.place)
             yield answer
         finally:
             response.close()

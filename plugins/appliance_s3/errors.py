@@ -228,6 +228,11 @@ def unreachable(error: Exception, place: Place) -> StorageError:
             safe=_SAFE,
             todo=T("Check the port in the settings, and whether the address begins with http or https."),
         )
+    return broken_off(place)
+
+
+def broken_off(place: Place) -> Unreachable:
+    """The connection ended before the answer did."""
     return Unreachable(
         T("The connection to {host} broke off.", host=place.host), safe=_SAFE, todo=_CHECK_LINE, transient=True
     )
