@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, RootModel, SecretStr
 
 from appliance.cli.context import JsonOption, invocation, printer
 from appliance.cli.plugins import load
@@ -63,22 +63,31 @@ def read(config: Path) -> tuple[Settings, PluginManager]:
 
 def effective(settings: Settings) -> Iterator[tuple[str, Any, int | None]]:
     """Every setting with its value as JSON has it (secrets masked) and its line, None for a default."""
+    for path, value in _leaves(settings):
+        yield _key(path), _plain(str(path[-1]), value), settings.lines.get(path)
+
+
+def _leaves(settings: Settings) -> Iterator[tuple[KeyPath, Any]]:
+    """Every setting below every table, by its path."""
+
+    def below(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+        if isinstance(value, RootModel):  # a table that is an array
+            value = value.root
+        if isinstance(value, BaseModel):
+            for field in type(value).model_fields:
+                yield from below((*path, field), getattr(value, field))
+        elif isinstance(value, (tuple, list)) and any(isinstance(element, BaseModel) for element in value):
+            for index, element in enumerate(value):
+                yield from below((*path, index), element)
+        else:
+            yield path, value
+
     for name, table in settings.tables().items():
-        yield from _leaves((name,), table, settings)
+        yield from below((name,), table)
 
 
-def _leaves(path: KeyPath, value: Any, settings: Settings) -> Iterator[tuple[str, Any, int | None]]:
-    if isinstance(value, BaseModel) and "root" in type(value).model_fields:
-        value = value.root  # type: ignore[attr-defined]  # a RootModel: the table is an array
-    if isinstance(value, BaseModel):
-        for field in type(value).model_fields:
-            yield from _leaves((*path, field), getattr(value, field), settings)
-    elif isinstance(value, (tuple, list)) and any(isinstance(element, BaseModel) for element in value):
-        for index, element in enumerate(value):
-            yield from _leaves((*path, index), element, settings)
-    else:
-        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-        yield key, _plain(str(path[-1]), value), settings.lines.get(path)
+def _key(path: KeyPath) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _plain(key: str, value: Any) -> Any:
@@ -103,11 +112,12 @@ def _word(value: Any) -> Text | str:
 
 def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Text]:
     """What only the plugins and the disk can tell: secrets that cannot be read, addresses nobody opens."""
-    for key, value in _secret_files(settings):
-        try:
-            value.read()
-        except KurabakoError as error:
-            yield T("{key}: {why}", key=key, why=error.what)
+    for path, value in _leaves(settings):
+        if isinstance(value, SecretFile):
+            try:
+                value.read()
+            except SettingsError as error:
+                yield T("{key}: {why}", key=_key(path), why=error.what)
     profiles = plugins.profiles()
     if settings.contract.profile not in profiles:
         yield T(
@@ -122,11 +132,3 @@ def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Tex
             return  # A secret, which has been said above.
         except KurabakoError as error:
             yield T("{key}: {why}", key="cloud.url", why=error.what)
-
-
-def _secret_files(settings: Settings) -> Iterator[tuple[str, SecretFile]]:
-    for name, table in settings.tables().items():
-        for field in type(table).model_fields:
-            value = getattr(table, field)
-            if isinstance(value, SecretFile):
-                yield f"{name}.{field}", value

@@ -66,7 +66,7 @@ class SecretFile:
             raise self._unreadable(path, error.strerror or type(error).__name__) from error
         if self.place.startswith("/") and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretUnreadable(
-                T("Others than its owner may read the secret in {file}.", file=str(path)),
+                T("Others than its owner may open the secret in {file}.", file=str(path)),
                 todo=T("Make it the owner's alone: chmod 600 {file}", file=str(path)),
             )
         if len(raw) > _LARGEST:

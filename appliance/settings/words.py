@@ -123,7 +123,8 @@ def _allowed(detail: ErrorDetails) -> Text | str:
     limits = _LIMITS.get(kind)
     if limits is not None:
         name, text = limits
-        return Text(text.message, {"limit": context[name]})
+        limit = context[name]
+        return Text(text.message, {"limit": f"{limit:g}" if isinstance(limit, float) else limit})
     if kind in ("literal_error", "enum"):
         return T("write one of {choices}", choices=context["expected"].replace(" or ", ", "))
     return T("this is not allowed ({message})", message=detail["msg"])
