@@ -123,14 +123,14 @@ def _run_there(
 ) -> list[EndedJob]:
     from appliance.daemon.jobs import report_from_json
 
-    with _Bars(out) as bars, _cancelling(box, bars):
+    with Bars(out) as bars, _cancelling(box, bars):
         result = client.ask(command, arguments, bars.show)
     return [
         EndedJob(one["job"], JobKind(one["kind"]), one["subject"], report_from_json(one["report"])) for one in result
     ]
 
 
-class _Bars:
+class Bars:
     """A progress bar for the job that runs now, of those the daemon tells about."""
 
     def __init__(self, out: Printer) -> None:
@@ -140,7 +140,7 @@ class _Bars:
         self._on_progress: OnProgress | None = None
         self.jobs: list[str] = []
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,7 +162,7 @@ class _Bars:
 
 
 @contextmanager
-def _cancelling(box: Box, bars: _Bars) -> Iterator[None]:
+def _cancelling(box: Box, bars: Bars) -> Iterator[None]:
     """Ctrl-C asks the daemon to end the jobs that were asked for, over a connection of its own; again, it leaves."""
 
     def cancel(*_: object) -> None:

@@ -29,7 +29,7 @@ from appliance.text import LANGUAGES, T, Text, translate
 
 log = logging.getLogger(__name__)
 
-MODULES: tuple[str, ...] = ("appliance.cli.box", "appliance.cli.plugins")
+MODULES: tuple[str, ...] = ("appliance.cli.box", "appliance.cli.demo", "appliance.cli.plugins")
 """Modules whose `register(app)` adds commands to the root."""
 
 GROUPS: Mapping[str, str] = {"settings": "appliance.cli.settings", "repo": "appliance.cli.repo"}

@@ -120,4 +120,4 @@ def why(error: OSError) -> Text:
         return T("the disk is full")
     if error.errno == 30:
         return T("the disk is read-only")
-    return Text("{message}", {"message": error.strerror or type(error).__name__})
+    return Text("{message}", {"message": error.strerror or str(error)})
