@@ -46,7 +46,7 @@ def _pieces(text: str, longest: int) -> Iterator[str]:
     piece = ""
     for char in text:
         breakable = char == " " or columns(char) == 2 or (piece != "" and columns(piece[-1]) == 2)
-        if piece and ((breakable and char not in _NEVER_FIRST) or columns(piece) >= longest):
+        if piece and ((breakable and char not in _NEVER_FIRST) or columns(piece + char) > longest):
             yield piece
             piece = ""
         piece += char

@@ -7,6 +7,7 @@ are stable and are listed in `RULES` order in the manual.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from appliance.status import words
@@ -26,6 +27,7 @@ from appliance.units import format_size
 RESTORE_NEWS = timedelta(days=1)
 """How long a restore that went wrong stays a problem: nothing repeats it, so nothing else would end it."""
 
+PLUG_IN = T("Plug it in; the next planned run backs it up.")
 PLANNED_RUN = T("The next planned run tries again. To try at once, run “kurabako backup”.")
 
 
@@ -138,7 +140,9 @@ def _runs(facts: Facts, now: datetime) -> Iterator[Problem]:
             continue
         if result.kind is JobKind.RESTORE and now - result.ended_at >= RESTORE_NEWS:
             continue
-        yield _run(facts, result)
+        away = result.kind is JobKind.BACKUP and source is not None and source.removable and not source.present
+        problem = _run(facts, result)
+        yield replace(problem, todo=PLUG_IN) if away else problem
 
 
 def _run(facts: Facts, result: JobResult) -> Problem:
@@ -249,7 +253,7 @@ def _overdue(facts: Facts, source: SourceStatus, now: datetime) -> Iterator[Prob
         counted_from + facts.overdue_after,
         subject=source.id,
         safe=T("Its earlier backups are unchanged.") if source.last_backup_at else None,
-        todo=T("Plug it in; the next planned run backs it up.") if away else PLANNED_RUN,
+        todo=PLUG_IN if away else PLANNED_RUN,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -31,13 +31,13 @@ class Link:
 
 
 class Renderer:
-    """Renders Statuses in each language; the newest ones are kept, so that many readers cost as much as one."""
+    """Renders Statuses in each language; the newest one is kept, so that many readers cost as much as one."""
 
     def __init__(self, *, zone: tzinfo | None, links: Sequence[Link] = ()) -> None:
         self._zone = zone
         self._links = tuple(links)
         self._environments = {language: self._environment(language) for language in LANGUAGES}
-        self.parts = lru_cache(maxsize=2 * len(LANGUAGES))(self._parts)
+        self._rendered: dict[str, tuple[Posted, dict[str, str]]] = {}
 
     def page(self, posted: Posted, language: str) -> str:
         """The whole page."""
@@ -58,11 +58,17 @@ class Renderer:
         """The state's shape and colour as an SVG file of its own."""
         return self._render("icon.svg", "en", state=state.value)
 
-    def _parts(self, posted: Posted, language: str) -> dict[str, str]:
-        return {
+    def parts(self, posted: Posted, language: str) -> dict[str, str]:
+        """The parts of the page, by name."""
+        last = self._rendered.get(language)
+        if last is not None and last[0] is posted:
+            return last[1]
+        parts = {
             name: self._render(f"parts/{name}.html", language, status=posted.status, links=self._links)
             for name in PARTS
         }
+        self._rendered[language] = posted, parts
+        return parts
 
     def _render(self, template: str, language: str, **values: Any) -> str:
         """What the template says, with a `?` for what is no Unicode: a file's name may hold it, a page may not."""
@@ -90,6 +96,7 @@ class Renderer:
             duration=lambda seconds: words.duration(seconds).render(language),
             moment=lambda at: words.moment(at, self._zone),
             iso=datetime.isoformat,
+            shell=shlex.quote,
         )
         return environment
 

@@ -197,6 +197,13 @@ def test_a_failed_restore_is_news_for_a_day_and_an_undesignated_source_for_none(
     assert codes(good_facts(sources=(good_source(), dropped), results=(failed,))) == {}
 
 
+def test_a_disk_that_is_away_is_to_be_plugged_in() -> None:
+    away = good_source(present=False, removable=True)
+    status = compose(good_facts(sources=(away,), results=(good_result(outcome=Outcome.PARTIAL),)), NOW)
+    assert status.state is State.WARNING
+    assert str(status.todo).startswith("Plug it in")
+
+
 def test_silence_is_a_problem_too() -> None:
     overdue = timedelta(hours=26)
     old = good_source(last_backup_at=NOW - overdue)

@@ -22,25 +22,54 @@ from appliance.text import Text
 from tests.support.status import NOW, TOKYO
 
 
-def sample_status() -> Status:
-    """A box in an office on a busy morning: two jobs run, one source is away, the contract is nearly used up."""
+def backed_up(files: int, size: str, added: str, snapshot: str) -> Text:
+    """What a backup that went well says of itself."""
+    return Text(
+        "{files} files, {size} were backed up, {added} of it newly stored (snapshot {snapshot}).",
+        {"files": files, "size": size, "added": added, "snapshot": snapshot},
+    )
+
+
+def ran(
+    job: int,
+    kind: JobKind,
+    subject: str,
+    hours_ago: float,
+    minutes: int,
+    moved: int,
+    summary: Text,
+    outcome: Outcome = Outcome.DONE,
+) -> JobResult:
+    """A run that ended so many hours ago after so many minutes."""
+    ended = NOW - timedelta(hours=hours_ago)
+    return JobResult(str(job), kind, subject, ended - timedelta(minutes=minutes), ended, outcome, summary, moved)
+
+
+def sample_status(*, troubled: bool = True) -> Status:
+    """A box in an office on a busy day: two jobs run, four sources are known.
+
+    When `troubled`, a disk was pulled during its backup and the contract is nearly used up.
+    """
     office, books, design = "smb://nas1/soumu", "folder:/srv/keiri", "disk:by-uuid/6f1c"
     cloud = "s3:https://s3.example.jp/kurabako-00417/office"
 
-    def ran(
-        job: int,
-        kind: JobKind,
-        subject: str,
-        *,
-        hours_ago: float,
-        minutes: int,
-        moved: int,
-        summary: Text,
-        outcome: Outcome = Outcome.DONE,
-    ) -> JobResult:
-        ended = NOW - timedelta(hours=hours_ago)
-        return JobResult(str(job), kind, subject, ended - timedelta(minutes=minutes), ended, outcome, summary, moved)
-
+    last_of_design = (
+        (
+            Text(
+                "The source went away in the middle: {files} files, {size} were backed up (snapshot {snapshot}).",
+                {"files": 12_480, "size": "88.25 GB", "snapshot": "90d1e3aa"},
+            ),
+            Outcome.PARTIAL,
+        )
+        if troubled
+        else (backed_up(41_377, "302.6 GB", "2.118 GB", "90d1e3aa"), Outcome.DONE)
+    )
+    checked = Text(
+        "No errors in {place}: {snapshots} snapshots, {packs} packs, {size} read and verified.",
+        {"place": "/srv/vault", "snapshots": 213, "packs": 24_871, "size": "402.1 GB"},
+    )
+    sent = Text("{snapshots} snapshots were replicated, {size}.", {"snapshots": 3, "size": "12.55 GB"})
+    used = 421_806_551_040 if troubled else 341_806_551_040
     return compose(
         Facts(
             box="本社 2 階の蔵箱",
@@ -74,32 +103,27 @@ def sample_status() -> Status:
                 ),
             ),
             results=(
-                ran(80, JobKind.BACKUP, books, hours_ago=0.6, minutes=4, moved=1_204_118_528, summary=Text("Done.")),
                 ran(
-                    79, JobKind.CHECK, "vault", hours_ago=4.2, minutes=38, moved=402_118_551_040, summary=Text("Done.")
-                ),
-                ran(
-                    78,
+                    80,
                     JobKind.BACKUP,
-                    design,
-                    hours_ago=31,
-                    minutes=52,
-                    moved=88_251_400_192,
-                    summary=Text("Done."),
-                    outcome=Outcome.PARTIAL,
+                    books,
+                    0.6,
+                    4,
+                    1_204_118_528,
+                    backed_up(8_214, "1.204 GB", "96.31 MB", "5f0c1d2e"),
                 ),
-                ran(77, JobKind.BACKUP, office, hours_ago=24.1, minutes=14, moved=5_310_442_240, summary=Text("Done.")),
+                ran(79, JobKind.CHECK, "vault", 4.2, 38, 402_118_551_040, checked),
+                ran(78, JobKind.REPLICATE, "", 23.5, 96, 12_551_040_118, sent),
                 ran(
-                    76,
-                    JobKind.REPLICATE,
-                    "",
-                    hours_ago=24.9,
-                    minutes=96,
-                    moved=12_551_040_118,
-                    summary=Text(
-                        "{snapshots} snapshots were replicated, {size}.", {"snapshots": 3, "size": "12.55 GB"}
-                    ),
+                    77,
+                    JobKind.BACKUP,
+                    office,
+                    24.1,
+                    14,
+                    73_118_442_240,
+                    backed_up(34_090, "73.12 GB", "5.310 GB", "c41b77a9"),
                 ),
+                ran(76, JobKind.BACKUP, design, 31, 52, 88_251_400_192, *last_of_design),
             ),
             sources=(
                 SourceStatus(
@@ -129,7 +153,7 @@ def sample_status() -> Status:
                     removable=True,
                     size_bytes=4_000_787_030_016,
                     last_backup_at=NOW - timedelta(hours=31),
-                    last_outcome=Outcome.PARTIAL,
+                    last_outcome=last_of_design[1],
                 ),
                 SourceStatus(
                     "disk:by-uuid/1A2B-3C4D",
@@ -142,8 +166,8 @@ def sample_status() -> Status:
                 ),
             ),
             vault=PlaceStatus("/srv/vault", True, NOW, 441_870_113_792, 214),
-            cloud=PlaceStatus(cloud, True, NOW - timedelta(seconds=20), 421_806_551_040, 211),
-            capacity=CapacityStatus(500_000_000_000, 421_806_551_040, 5_000_000_000, NOW),
+            cloud=PlaceStatus(cloud, True, NOW - timedelta(seconds=20), used, 211),
+            capacity=CapacityStatus(500_000_000_000, used, 5_000_000_000, NOW),
             plugins=(
                 PluginStatus(
                     "folder", "kurabako", "0.1.0", "active", None, ("storages", "discover_sources", "open_source")
