@@ -15,7 +15,8 @@ import pwd
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path as FilePath
 
 from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError, SourceNotFound
@@ -57,17 +58,21 @@ class _Directory:
 
 
 class LocalFile:
-    """An open regular file."""
+    """An open regular file. `told` makes of what the system says an error about its path."""
 
-    __slots__ = ("_fd", "_mtime_ns", "_size")
+    __slots__ = ("_fd", "_mtime_ns", "_size", "_told")
 
-    def __init__(self, fd: int, found: os.stat_result) -> None:
+    def __init__(self, fd: int, found: os.stat_result, told: Callable[[OSError], SourceError]) -> None:
         self._fd = fd
+        self._told = told
         self._size = found.st_size
         self._mtime_ns = found.st_mtime_ns
 
     def readinto(self, buffer: memoryview) -> int:
-        return os.readv(self._fd, [buffer])
+        try:
+            return os.readv(self._fd, [buffer])
+        except OSError as error:
+            raise self._told(error) from error
 
     def changed(self) -> bool:
         now = os.fstat(self._fd)
@@ -190,7 +195,7 @@ class LocalSource:
                 raise
         except OSError as error:
             raise self._error(path, error) from error
-        return LocalFile(fd, found)
+        return LocalFile(fd, found, partial(self._error, path))
 
     def close(self) -> None:
         with self._lock:
