@@ -38,7 +38,7 @@ NoLockOption = Annotated[
     typer.Option("--no-lock", help=T("Take no lock: for places that cannot be written.").message),
 ]
 
-_GREETING = RetryPolicy(give_up_after=10.0)
+_GREETING = RetryPolicy(give_up_after=5.0)
 """How long a place is asked for at first: who mistyped a host is not to wait as long as a run that loses its line."""
 
 
