@@ -29,10 +29,12 @@ def check(context: typer.Context, as_json: JsonOption = False) -> None:
     mistakes = tuple(_beyond_the_file(settings, plugins))
     if mistakes:
         raise SettingsError(*mistakes)
-    notes = tuple(
+    notes = [
         T("The table [{table}] is not read: no plugin that works now knows it.", table=table)
         for table in settings.ignored
-    )
+    ]
+    if (key := _key_to_come(settings)) is not None:
+        notes.append(T("There is no recovery key in {file} yet; “kurabako setup” makes it.", file=str(key)))
     out.document({"ok": True, "file": settings.file, "notes": notes})
     out.say(T("The settings in {file} are right.", file=str(settings.file)), *notes)
 
@@ -64,7 +66,7 @@ def read(config: Path) -> tuple[Settings, PluginManager]:
 def effective(settings: Settings) -> Iterator[tuple[str, Any, int | None]]:
     """Every setting with its value as JSON has it (secrets masked) and its line, None for a default."""
     for path, value in _leaves(settings):
-        yield _key(path), _plain(str(path[-1]), value), settings.lines.get(path)
+        yield _name(path), _plain(str(path[-1]), value), settings.lines.get(path)
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[KeyPath, Any]]:
@@ -86,7 +88,7 @@ def _leaves(settings: Settings) -> Iterator[tuple[KeyPath, Any]]:
         yield from below((name,), table)
 
 
-def _key(path: KeyPath) -> str:
+def _name(path: KeyPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
@@ -113,11 +115,11 @@ def _word(value: Any) -> Text | str:
 def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Text]:
     """What only the plugins and the disk can tell: secrets that cannot be read, addresses nobody opens."""
     for path, value in _leaves(settings):
-        if isinstance(value, SecretFile):
+        if isinstance(value, SecretFile) and (value != settings.password_file or not _key_to_come(settings)):
             try:
                 value.read()
             except SettingsError as error:
-                yield T("{key}: {why}", key=_key(path), why=error.what)
+                yield T("{key}: {why}", key=_name(path), why=error.what)
     profiles = plugins.profiles()
     if settings.contract.profile not in profiles:
         yield T(
@@ -132,3 +134,11 @@ def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Tex
             return  # A secret, which has been said above.
         except KurabakoError as error:
             yield T("{key}: {why}", key="cloud.url", why=error.what)
+
+
+def _key_to_come(settings: Settings) -> Path | None:
+    """The recovery key's file while it is still to be made, which is how every box begins."""
+    key = settings.password_file
+    if key is None or not key.place.startswith("/") or key.path().exists():
+        return None
+    return key.path()

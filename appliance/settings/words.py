@@ -83,18 +83,18 @@ def _fields(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     for part in (None, *loc):
         if part is not None and isinstance(at, type) and issubclass(at, BaseModel) and part in at.model_fields:
             at = at.model_fields[str(part)].annotation
-        at = _model_within(at)
+        at = model_within(at)
     return list(at.model_fields) if at is not None else []
 
 
-def _model_within(annotation: Any) -> type[BaseModel] | None:
+def model_within(annotation: Any) -> type[BaseModel] | None:
     """The model of a table that an annotation (`Model | None`, `tuple[Model, ...]`, a root model) stands for."""
     if isinstance(annotation, type) and issubclass(annotation, RootModel):
-        return _model_within(annotation.model_fields["root"].annotation)
+        return model_within(annotation.model_fields["root"].annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
-        if (found := _model_within(argument)) is not None:
+        if (found := model_within(argument)) is not None:
             return found
     return None
 
