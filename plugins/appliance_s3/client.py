@@ -1,7 +1,7 @@
 """Signed requests to one S3 place, and answers that are bounded and checked.
 
 requests sends, requests-aws4auth signs (Signature Version 4, by header: no secret ever stands in a URL). Neither
-a session nor a signer may be shared between threads, so each thread has its own of both.
+a session nor a signer may be used by two threads at once, so each request takes a pair of them for itself.
 """
 
 from __future__ import annotations
@@ -94,8 +94,16 @@ class Answer:
                 parts.append(part)
                 amount -= len(part)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(error, self._place) from None
+            raise unreachable(error, self._place) from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What one request at a time goes through."""
+
+    session: requests.Session
+    signer: AWS4Auth
 
 
 class S3Client:
@@ -113,9 +121,8 @@ class S3Client:
         self.now = now
         self._credentials = credentials
         self._timeouts = timeouts or Timeouts()
-        self._local = threading.local()
         self._lock = threading.Lock()
-        self._sessions: list[requests.Session] = []
+        self._idle: list[_Line] = []
 
     @contextmanager
     def send(
@@ -128,16 +135,17 @@ class S3Client:
         body: Buffer | None = None,
     ) -> Iterator[Answer]:
         """Sends one request and hands out the answer; raises a `StorageError` unless its status is 2xx."""
-        response = self._send(method, url, query or {}, dict(headers or {}), body)
-        try:
-            answer = Answer(response, self.place)
-            if not 200 <= response.status_code < 300:
-                raise self._refused(answer)
-            if not answer.framed:
-                raise broken_off(self.place)
-            yield answer
-        finally:
-            response.close()
+        with self._line() as line:
+            response = self._send(line, method, url, query or {}, dict(headers or {}), body)
+            try:
+                answer = Answer(response, self.place)
+                if not 200 <= response.status_code < 300:
+                    raise self._refused(answer)
+                if not answer.framed:
+                    raise broken_off(self.place)
+                yield answer
+            finally:
+                response.close()
 
     def refusal_in(self, answer: Answer, body: bytes) -> StorageError:
         """What `body` complains of although the answer's status is 200."""
@@ -148,12 +156,18 @@ class S3Client:
 
     def close(self) -> None:
         with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.session.close()
 
     def _send(
-        self, method: str, url: str, query: Mapping[str, str], headers: dict[str, str], body: Buffer | None
+        self,
+        line: _Line,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: dict[str, str],
+        body: Buffer | None,
     ) -> requests.Response:
         # The signer takes this date, so that the clock is the one that was passed in.
         headers["x-amz-date"] = self.now().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -164,15 +178,14 @@ class S3Client:
             data = memoryview(body).cast("B") if memoryview(body).nbytes else b""
             headers["content-type"] = "application/octet-stream"
             headers["content-md5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-        session, signer = self._connection()
         try:
-            return session.request(
+            return line.session.request(
                 method,
                 url,
                 params=query,
                 headers=headers,
                 data=data,  # type: ignore[arg-type]  # requests passes any buffer on; its stubs do not know
-                auth=signer,
+                auth=line.signer,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._timeouts.connect, self._timeouts.read),
@@ -188,20 +201,27 @@ class S3Client:
             refusal = parse_refusal(b"")  # the status alone has to tell
         return refused(Answered(answer.status, answer.headers, refusal), self.place, self.now())
 
-    def _connection(self) -> tuple[requests.Session, AWS4Auth]:
-        """This thread's session and signer."""
-        if not hasattr(self._local, "session"):
-            credentials = self._credentials
-            self._local.session = requests.Session()
-            self._local.session.headers["user-agent"] = "kurabako"
-            self._local.signer = AWS4Auth(
-                credentials.access_key_id,
-                credentials.secret_access_key,
-                self.place.region,
-                "s3",
-                session_token=credentials.session_token,
-                include_hdrs=_SIGNED,
-            )
+    @contextmanager
+    def _line(self) -> Iterator[_Line]:
+        """A line that nobody else uses meanwhile; the one used last comes first, as its connection is freshest."""
+        with self._lock:
+            line = self._idle.pop() if self._idle else None
+        line = line or self._new_line()
+        try:
+            yield line
+        finally:
             with self._lock:
-                self._sessions.append(self._local.session)
-        return self._local.session, self._local.signer
+                self._idle.append(line)
+
+    def _new_line(self) -> _Line:
+        session = requests.Session()
+        session.headers["user-agent"] = "kurabako"
+        signer = AWS4Auth(
+            self._credentials.access_key_id,
+            self._credentials.secret_access_key,
+            self.place.region,
+            "s3",
+            session_token=self._credentials.session_token,
+            include_hdrs=_SIGNED,
+        )
+        return _Line(session, signer)

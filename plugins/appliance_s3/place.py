@@ -48,7 +48,7 @@ class Place:
     """A prefix in a bucket at an endpoint.
 
     `endpoint` is `https://host[:port]` without the bucket; `prefix` has no slash at either end and may be empty.
-    `ca_file` replaces the system's certificate authorities. `part_limit` is the size in bytes from which an object
+    `ca_file` replaces the usual certificate authorities. `part_limit` is the size in bytes from which an object
     is sent in parts, and of each part. `create` allows making the bucket.
     """
 

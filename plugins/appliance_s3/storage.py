@@ -55,7 +55,7 @@ class S3Storage:
         check_key(key)
         self._require_bucket()
         if length == 0:
-            return self._nothing(key, offset)
+            return self._nothing(key, offset, 0)
         if offset == 0 and length is None:
             return self._whole(key)
         return self._range(key, offset, length)
@@ -125,12 +125,14 @@ class S3Storage:
         except RangeRefused:
             return self._nothing(key, offset, length)
 
-    def _nothing(self, key: str, offset: int, length: int | None = None) -> bytes:
-        """The empty answer to a range that HTTP cannot ask for, if the object is long enough for it."""
+    def _nothing(self, key: str, offset: int, length: int | None) -> bytes:
+        """The answer to a range that HTTP cannot express or the server refuses: no bytes, where that is right."""
         size = self.stat(key).size
         end = offset + (length or 0)
         if end > size:
             raise too_short(self._place, key, size, end)
+        if length != 0 and offset < size:
+            raise not_s3(self._place)
         return b""
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:

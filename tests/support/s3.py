@@ -150,7 +150,7 @@ osd crush chooseleaf type = 0
 
 [client.admin]
 rgw data = {folder}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{gateway_port}
+rgw frontends = beast endpoint=127.0.0.1:{gateway_port} tcp_nodelay=1
 rgw dns name = s3.test
 rgw thread pool size = 32
 rgw dynamic resharding = false

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import appliance_s3.multipart
 from appliance.storage import RetryingStorage, RetryPolicy
 from appliance.storage.interface import (
     AccessDenied,
@@ -58,6 +60,19 @@ def patient(storage: S3Storage, slept: list[float] | None = None) -> RetryingSto
     )
 
 
+def count_connections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The addresses that are connected to from now on."""
+    connections = []
+    connect_socket = socket.socket.connect
+
+    def count(connection: socket.socket, address: tuple[str, int]) -> None:
+        connections.append(address)
+        connect_socket(connection, address)
+
+    monkeypatch.setattr(socket.socket, "connect", count)
+    return connections
+
+
 def test_an_upload_is_signed_and_says_what_it_is(serve: Serve, connect: Connect) -> None:
     server = serve(STORED)
     connect(server, now=lambda: NOW).put(PACK, b"content")
@@ -81,7 +96,7 @@ def test_a_session_token_is_sent_and_signed(serve: Serve, connect: Connect) -> N
 
 
 def test_one_connection_serves_many_requests(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    connections = []
+    connections = count_connections(monkeypatch)
     server = serve(
         STORED,
         reply(200, b"content", etag="e"),
@@ -91,13 +106,6 @@ def test_one_connection_serves_many_requests(serve: Serve, connect: Connect, mon
         EMPTY,
         reply(200, "<ListBucketResult></ListBucketResult>"),
     )
-    connect_socket = socket.socket.connect
-
-    def count(connection: socket.socket, address: tuple[str, int]) -> None:
-        connections.append(address)
-        connect_socket(connection, address)
-
-    monkeypatch.setattr(socket.socket, "connect", count)
     storage = connect(server)
     storage.put(PACK, b"content")
     assert storage.get(PACK) == b"content"
@@ -108,6 +116,20 @@ def test_one_connection_serves_many_requests(serve: Serve, connect: Connect, mon
     storage.delete(PACK)
     assert list(storage.list()) == []
     assert len(server.requests) == 7
+    assert len(connections) == 1
+
+
+def test_threads_that_come_and_go_leave_no_connections_behind(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = count_connections(monkeypatch)
+    server = serve(*[STORED] * 20)
+    storage = connect(server)
+    for _ in range(20):
+        thread = threading.Thread(target=storage.put, args=(PACK, b"x"))
+        thread.start()
+        thread.join()
+    assert len(server.requests) == 20
     assert len(connections) == 1
 
 
@@ -255,6 +277,14 @@ class TestWrongBytes:
     def test_a_range_that_is_not_the_range(self, serve: Serve, connect: Connect, answer: Reply) -> None:
         with pytest.raises(DamagedAnswer):
             connect(serve(answer)).get(PACK, 10, 10)
+
+    def test_a_refused_range_is_no_empty_answer(self, serve: Serve, connect: Connect) -> None:
+        head = reply(200, bytes(100), etag="e")
+        for length in (10, None):
+            with pytest.raises(DamagedAnswer, match="does not answer as an S3 storage"):
+                connect(serve(refusal(416, "InvalidRange"), head)).get(PACK, 10, length)
+        assert connect(serve(refusal(416, "InvalidRange"), head)).get(PACK, 100) == b""
+        assert connect(serve(head)).get(PACK, 10, 0) == b""
 
     def test_a_range_in_chunks(self, serve: Serve, connect: Connect) -> None:
         answer = raw(CHUNKED + b"4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n")
@@ -442,6 +472,14 @@ class TestMultipart:
         assert [method for method, _ in self.calls(server)] == ["GET", "POST", "PUT", "PUT", "PUT", "POST"]
         assert [len(request.body) for request in server.requests[2:5]] == [5 * MIB, 5 * MIB, 2 * MIB]
         assert b'<PartNumber>2</PartNumber><ETag>"b"</ETag>' in server.requests[-1].body
+
+    def test_parts_grow_where_there_would_be_too_many(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(appliance_s3.multipart, "MAX_PARTS", 2)
+        server = serve(NO_UPLOADS, BEGUN, *[reply(200, etag="e")] * 2, DONE)
+        self.put(connect(server, part_limit=5 * MIB))
+        assert [len(request.body) for request in server.requests[2:4]] == [6 * MIB, 6 * MIB]
 
     @pytest.mark.parametrize("trouble", [refusal(403, "AccessDenied"), refusal(503, "SlowDown"), raw(b""), reply(200)])
     def test_a_part_that_fails_aborts_the_upload(self, serve: Serve, connect: Connect, trouble: Reply) -> None:
