@@ -69,7 +69,7 @@ def demo(
         secret = stage.secret_key_file.read_text(encoding="ascii").strip()
         s3 = stack.enter_context(embedded_s3(secret))
         out.say(
-            T("An S3 server runs on this machine: {endpoint}. It keeps everything in memory.", endpoint=s3.endpoint)
+            T("An S3 server runs on this machine, in memory only: {endpoint}", endpoint=s3.endpoint)
         )
         serial_port = stack.enter_context(serial_line(stage.serial_log))
         write_settings(stage, s3, serial_port, invocation(context).language)
