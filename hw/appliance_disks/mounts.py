@@ -32,7 +32,7 @@ class Mount:
 def parse_mountinfo(text: bytes) -> list[Mount]:
     """The mounts in the text of /proc/self/mountinfo, see proc(5); lines that are none are left out."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split(b"\n"):
         before, found, after = line.partition(b" - ")
         fields, more = before.split(b" "), after.split(b" ")
         if not found or len(fields) < 6 or len(more) < 2:
@@ -52,7 +52,7 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
 
 def parse_swaps(text: bytes) -> list[str]:
     """The devices and files in the text of /proc/swaps."""
-    return [_decode(line.split(maxsplit=1)[0]) for line in text.splitlines()[1:] if line.strip()]
+    return [_decode(re.split(rb"[ \t]", line, maxsplit=1)[0]) for line in text.split(b"\n")[1:] if line]
 
 
 def current_mounts() -> list[Mount]:

@@ -1,0 +1,89 @@
+"""Real disks for tests as root: images attached as loop devices, under a udev daemon that really runs."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from appliance_disks.devices import udev_runs
+
+
+@pytest.fixture(scope="session")
+def udevd() -> Iterator[None]:
+    """udev runs: the machine's own daemon, or one that is started here and ended again."""
+    if udev_runs():
+        yield
+        return
+    daemon = subprocess.Popen(
+        ["/lib/systemd/systemd-udevd"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(udev_runs, "udevd listens")
+        settle()
+        yield
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=10)
+
+
+@dataclass
+class Loops:
+    """Images attached as loop devices; all are detached at the end of the test."""
+
+    attached: list[str] = field(default_factory=list)
+
+    def attach(self, image: Path) -> str:
+        """The device node that now holds `image`; udev has looked at it."""
+        done = run("losetup", "--find", "--show", str(image))
+        node = done.stdout.decode().strip()
+        self.attached.append(node)
+        settle()
+        return node
+
+    def detach(self, node: str) -> None:
+        self.attached.remove(node)
+        run("losetup", "--detach", node)
+        settle()
+
+
+@pytest.fixture
+def loops(udevd: None) -> Iterator[Loops]:
+    loops = Loops()
+    yield loops
+    for node in list(loops.attached):
+        loops.detach(node)
+
+
+def ext4(image: Path, content: Path, label: str = "", size: str = "8M") -> Path:
+    """An image of an ext4 file system that holds what is in `content`."""
+    run("mkfs.ext4", "-q", "-L", label, "-d", str(content), str(image), size)
+    return image
+
+
+def run(*command: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs a tool; its complaint becomes the test's."""
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, (command, done.stderr.decode())
+    return done
+
+
+def settle() -> None:
+    """Waits until udev has worked off its queue."""
+    run("udevadm", "settle", "--timeout=20")
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
+    """Polls until `condition` holds; fails when it does not within the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
