@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ from appliance.cli.repo_session import (
 from appliance.errors import ExitCode
 from appliance.repository import Repository
 from appliance.sources.excludes import Excludes
-from appliance.sources.interface import EntryType, Source, SourceNotFound
+from appliance.sources.interface import Entry, EntryType, Source, SourceNotFound
 from appliance.sources.local import LocalSource
 from appliance.sources.walk import walk
 from appliance.status.model import Outcome
@@ -82,10 +82,10 @@ def backup(
     began = time.monotonic()
     storage = access.storage()
     try:
-        ledger = Ledger.measure(storage, capacity=limit)
-        gated = GatedStorage(storage, ledger)
         password = access.password()
-        repository = Repository.open(gated, password)
+        if limit is not None:
+            storage = GatedStorage(storage, Ledger.measure(storage, capacity=limit))
+        repository = Repository.open(storage, password)
         with locked(repository), interruptible() as cancelled:
             plan = plan_backup(
                 repository,
@@ -96,8 +96,8 @@ def backup(
                 excludes=excludes,
                 now=_now,
             )
-            if limit is not None and not _surely_fits(sources, excludes, ledger):
-                _rehearse(out, gated, password, plan, sources, cancelled)
+            if isinstance(storage, GatedStorage) and not _surely_fits(sources, excludes, storage.ledger):
+                _rehearse(out, storage, password, plan, sources, cancelled)
             with out.progress(T("Backup")) as on_progress:
                 report = execute_backup(
                     repository, plan, sources, now=_now, on_progress=on_progress, cancelled=cancelled
@@ -143,13 +143,20 @@ def _surely_fits(sources: Sequence[Source], excludes: Sequence[str], ledger: Led
     left = ledger.usage.left_for_data
     most = _BASE_BYTES
     for source in sources:
-        for path, entry in walk(source, Excludes(excludes), on_error=lambda *_: None):
-            most += _ENTRY_BYTES + len(b"/".join(path))
+        for entry in _entries(source, excludes):
+            most += _ENTRY_BYTES + len(entry.name)
             if entry.type is EntryType.FILE:
                 most += entry.size + entry.size // 128 + (entry.size // _SMALLEST_CHUNK + 1) * _CHUNK_BYTES
             if left is not None and most > left:
                 return False
     return True
+
+
+def _entries(source: Source, excludes: Sequence[str]) -> Iterator[Entry]:
+    """The source's root and everything below it that can be listed."""
+    yield source.root()
+    for _, entry in walk(source, Excludes(excludes), on_error=lambda *_: None):
+        yield entry
 
 
 def _rehearse(

@@ -120,6 +120,8 @@ class _Executor:
         self._damaged: dict[str, Finding] = {}
         self._failure: KurabakoError | None = None
         """The failure of a place itself, after which nothing more is sent."""
+        self._refusal: CapacityExceeded | None = None
+        self._planned_at: tuple[int, int] | None = None
         self._was_cancelled = False
         self._step_ended = False
 
@@ -138,7 +140,9 @@ class _Executor:
         )
 
     def _send_steps(self, pool: ThreadPoolExecutor) -> bool:
-        """Sends the plan's steps; False when one could not be done and the rest can."""
+        """Sends the plan's steps; False when one could not be done, so that the rest has to be planned again."""
+        if self._failure:
+            return True
         for step in self._plan.steps:
             if self._send(step, pool):
                 if step.snapshot is not None:
@@ -148,6 +152,12 @@ class _Executor:
         return True
 
     def _plan_again(self) -> None:
+        progress = (self._files, len(self._damaged))
+        if self._refusal is not None and progress == self._planned_at:
+            # The gate keeps refusing what the plan counts as fitting: somebody else stores there without end.
+            self._failure = self._refusal
+            return
+        self._planned_at = progress
         try:
             self._plan = plan_replication(
                 self._vault, self._cloud, self._cloud.ledger, damaged=self._damaged, cancelled=self._cancelled
@@ -207,9 +217,10 @@ class _Executor:
             return False
         try:
             self._cloud.put(file.key, content)
-        except CapacityExceeded:
+        except CapacityExceeded as refusal:
             with self._lock:
                 self._step_ended = True
+                self._refusal = refusal
             return False
         except KurabakoError as error:
             with self._lock:

@@ -95,17 +95,10 @@ class _Planner:
         snapshots = self._snapshots()
         if begun:
             self._plan_step(self._missing(self._lost_files(index)), None, Purpose.DATA)
-        for number, snapshot in enumerate(snapshots):
+        for snapshot in snapshots:
             if self._cancelled():
                 break
-            self._on_progress(
-                Progress(
-                    T("Comparing the vault with the cloud"),
-                    files_done=number,
-                    files_total=len(snapshots),
-                    item=snapshot.short_id,
-                )
-            )
+            self._on_progress(Progress(T("Comparing the vault with the cloud"), item=snapshot.short_id))
             if not self._is_there(snapshot):
                 self._plan_snapshot(snapshot, snapshots, index, begun)
         return ReplicationPlan(

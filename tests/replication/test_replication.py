@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.capacity import CapacityExceeded
+from appliance.capacity import CapacityExceeded, GatedStorage
 from appliance.replication import OtherRepository, execute_replication, plan_replication
 from appliance.repository import Repository
 from appliance.status.model import Outcome, Progress
 from appliance.storage import MemoryStorage, StorageWrapper
-from appliance.storage.interface import Unreachable
+from appliance.storage.interface import Buffer, Unreachable
 from appliance.text import T
 from tests.replication.places import (
     FailingStorage,
@@ -213,6 +213,22 @@ def test_when_something_else_took_the_room_the_gate_still_holds(vault: Repositor
     read_everything(cloud)
 
 
+def test_it_gives_up_when_the_gate_refuses_what_was_planned_again(vault: Repository) -> None:
+    cloud = MemoryStorage()
+    gated = gate(cloud, 1_000_000)
+    opened = same_vault(vault)
+    plan = plan_replication(opened, gated, gated.ledger)
+
+    class Full(GatedStorage):
+        def put(self, key: str, data: Buffer) -> None:
+            raise CapacityExceeded(memoryview(data).nbytes, 0, 1_000_000)
+
+    report = execute_replication(plan, opened, Full(cloud, gated.ledger))
+    assert report.outcome is Outcome.FAILED
+    assert isinstance(report.problem, CapacityExceeded)
+    assert report.files == 0
+
+
 def test_another_repository_in_the_cloud_is_never_touched(vault: Repository) -> None:
     other = new_repository()
     save_files(other, {b"theirs": b"precious"})
@@ -309,7 +325,7 @@ def test_progress_ends_at_the_whole(vault: Repository) -> None:
     gated = gate(MemoryStorage(), None)
     opened = same_vault(vault)
     plan = plan_replication(opened, gated, gated.ledger, on_progress=seen.append)
-    assert [progress.files_total for progress in seen] == [3, 3, 3]
+    assert [progress.item for progress in seen] == [snapshot.short_id for snapshot in vault.snapshots()]
     seen.clear()
     execute_replication(plan, opened, gated, on_progress=seen.append)
     last = max(seen, key=lambda progress: progress.bytes_done)
