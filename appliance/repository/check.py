@@ -7,12 +7,9 @@ stays bounded whatever the repository's size; only ids of packs and trees are ke
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TypeVar
 
 from appliance.errors import KurabakoError
 from appliance.repository.errors import DamagedData
@@ -20,18 +17,13 @@ from appliance.repository.files import file_name, load_file
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, content_id, object_key
 from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import MAX_KEY_FILE
+from appliance.repository.overlap import overlapped
 from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
 from appliance.repository.reader import blob_name, decode_blob
 from appliance.repository.repository import Repository
 from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, is_valid_name
 from appliance.storage.interface import Buffer, ObjectInfo
 from appliance.text import T, Text
-
-_READERS = 4
-"""Packs or trees read at once; each pack takes its own size in memory, 16 MiB as a rule."""
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -95,15 +87,13 @@ class _Check:
         self.done = 0
 
     def run(self) -> CheckReport:
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="check") as pool:
-            try:
-                self.check_small_files()
-                self.check_index()
-                self.check_trees(pool)
-                if self.read_data:
-                    self.check_packs(pool)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        self.check_small_files()
+        self.check_index()
+        self.check_trees()
+        if self.read_data:
+            self.check_packs()
+        for findings in (self.report.errors, self.report.hints):
+            findings.sort(key=lambda finding: (finding.kind, finding.name))
         return self.report
 
     def advance(self, size: int) -> None:
@@ -191,9 +181,18 @@ class _Check:
 
     # --- snapshots and trees ---------------------------------------------------------------------------------
 
-    def check_trees(self, pool: ThreadPoolExecutor) -> None:
+    def check_trees(self) -> None:
         seen: set[bytes] = set()
         waiting: list[tuple[str, bytes]] = []
+
+        def next_trees() -> Iterator[tuple[str, bytes]]:
+            # The last found first, so that few wait.
+            while waiting:
+                path, tree_id = waiting.pop()
+                if tree_id not in seen:
+                    seen.add(tree_id)
+                    yield path, tree_id
+
         for info in self.snapshot_infos:
             try:
                 snapshot = self.repository.load_snapshot(info)
@@ -203,14 +202,8 @@ class _Check:
             self.report.snapshots += 1
             waiting.append((f"{snapshot.short_id}:", snapshot.tree_id))
             while waiting:
-                # A few trees at a time, the last found first, so that few wait.
-                batch: list[tuple[str, bytes]] = []
-                while waiting and len(batch) < 4 * _READERS:
-                    path, tree_id = waiting.pop()
-                    if tree_id not in seen:
-                        seen.add(tree_id)
-                        batch.append((path, tree_id))
-                for (path, _), subtrees in zip(batch, pool.map(self.check_tree, batch), strict=True):
+                # Ends when no tree waits, though those being read may still bring some: then it begins anew.
+                for (path, _), subtrees in overlapped(self.check_tree, next_trees()):
                     waiting.extend((f"{path}/{name}", subtree) for name, subtree in subtrees)
         self.report.trees = len(seen)
 
@@ -268,8 +261,8 @@ class _Check:
 
     # --- packs -----------------------------------------------------------------------------------------------
 
-    def check_packs(self, pool: ThreadPoolExecutor) -> None:
-        for size in _overlapped(pool, self.check_pack, self.packs_to_read()):
+    def check_packs(self) -> None:
+        for _, size in overlapped(self.check_pack, self.packs_to_read()):
             self.report.bytes_read += size
             self.advance(size)
 
@@ -317,16 +310,3 @@ def _no_progress(done: int, total: int, /) -> None:
 
 def _digest(ordered: Sequence[PackedBlob]) -> bytes:
     return sha256(encode_header(ordered)).digest()
-
-
-def _overlapped(
-    pool: ThreadPoolExecutor, work: Callable[[_Item], _Result], items: Iterable[_Item]
-) -> Iterator[_Result]:
-    """The results in order, with only a few items taken ahead (`pool.map` would take them all)."""
-    running: deque[Future[_Result]] = deque()
-    for item in items:
-        running.append(pool.submit(work, item))
-        if len(running) > _READERS:
-            yield running.popleft().result()
-    while running:
-        yield running.popleft().result()

@@ -32,8 +32,8 @@ def compress(data: Buffer) -> bytes:
 
 def compress_many(contents: Sequence[Buffer]) -> list[Buffer]:
     """A frame for each content. Other threads run meanwhile: once for all, not once for each."""
-    if len(contents) == 1:
-        return [compress(contents[0])]
+    if len(contents) <= 1:
+        return [compress(content) for content in contents]
     frames = _contexts.compressor.multi_compress_to_buffer(list(contents), threads=1)
     return [memoryview(frames[number]) for number in range(len(frames))]  # type: ignore[arg-type]
 

@@ -27,9 +27,9 @@ import msgspec
 from appliance.errors import KurabakoError
 from appliance.repository.crypto import Sealer
 from appliance.repository.errors import DamagedData, LockLost, RepositoryLocked
-from appliance.repository.files import list_files, load_json, store_json
+from appliance.repository.files import file_name, list_files, load_json, store_json
 from appliance.repository.ids import FileType, object_key
-from appliance.repository.timestamps import from_datetime
+from appliance.repository.timestamps import from_datetime, to_datetime
 from appliance.storage.interface import ObjectInfo, ObjectNotFound, Storage
 from appliance.text import T
 
@@ -66,9 +66,11 @@ _decoder = msgspec.json.Decoder(LockFile)
 def decode_lock(json: bytes | bytearray | memoryview) -> LockFile:
     """Raises `DamagedData`."""
     try:
-        return _decoder.decode(json)
+        lock = _decoder.decode(json)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise DamagedData(T("It does not follow the format.")) from None
+    to_datetime(lock.time)
+    return lock
 
 
 def process_identity(pid: int) -> str | None:
@@ -86,12 +88,19 @@ def _boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without an entry, as in a container
+        return str(os.getuid())
+
+
 @dataclass(frozen=True)
 class LockOwner:
     """Who locks, and how it is told whether the process of another lock of this host still runs."""
 
     hostname: str = field(default_factory=socket.gethostname)
-    username: str = field(default_factory=getpass.getuser)
+    username: str = field(default_factory=_user_name)
     pid: int = field(default_factory=os.getpid)
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)
@@ -220,7 +229,7 @@ class RepositoryLock:
 
     def _refuse_conflicts(self) -> None:
         for info in list_files(self._storage, FileType.LOCK):
-            name = info.key.rpartition("/")[2]
+            name = file_name(info.key)
             if name in self._names or not info.size:
                 continue
             other = self._read(info)
@@ -231,22 +240,23 @@ class RepositoryLock:
                     who=other.username,
                     hostname=other.hostname,
                     pid=other.pid,
-                    since=other.time,
+                    since=f"{to_datetime(other.time):%Y-%m-%d %H:%M:%S} UTC",
                     exclusive=other.exclusive,
                 )
 
     def _read(self, info: ObjectInfo) -> LockFile | None:
         """The lock, or None when it is gone. Raises `DamagedData` when it stays unreadable."""
-        for seconds in (*READ_AGAIN_SECONDS, None):
+        pauses = iter(READ_AGAIN_SECONDS)
+        while True:
             try:
                 return decode_lock(load_json(self._storage, self._sealer, info))
             except ObjectNotFound:
                 return None
             except DamagedData as damage:
+                seconds = next(pauses, None)
                 if seconds is None:
                     raise damage.named(info.key) from None
                 self._pause(seconds)
-        return None
 
     def _clear_if_dead(self, info: ObjectInfo, other: LockFile) -> bool:
         """Removes a lock of this host whose process is gone, as after a power cut; whether it did."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -30,6 +29,7 @@ from appliance.repository.index import BlobLocation, Index
 from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, open_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
+from appliance.repository.overlap import overlapped
 from appliance.repository.pack import TARGET_SIZE
 from appliance.repository.reader import WantedBlob, blob_name, read_blob, read_pack_blobs
 from appliance.repository.snapshot import Snapshot, decode_snapshot, encode_snapshot
@@ -43,7 +43,6 @@ LATEST = "latest"
 """The name of the newest snapshot."""
 
 _MAX_CONFIG = 64 << 10
-_READERS = 4
 _SHORTEST_PREFIX = 4
 
 
@@ -166,16 +165,15 @@ class Repository:
         infos = self.list_files(FileType.INDEX)
         total = sum(info.size for info in infos)
         done = 0
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="index") as pool:
-            for info, json in zip(infos, pool.map(self.load_json, infos), strict=True):
-                try:
-                    for pack_id, blobs in decode_index(json):
-                        self.index.add_pack(pack_id, blobs)
-                except DamagedData as damage:
-                    raise damage.named(info.key) from None
-                done += info.size
-                if on_progress is not None:
-                    on_progress(done, total)
+        for info, json in overlapped(self.load_json, infos):
+            try:
+                for pack_id, blobs in decode_index(json):
+                    self.index.add_pack(pack_id, blobs)
+            except DamagedData as damage:
+                raise damage.named(info.key) from None
+            done += info.size
+            if on_progress is not None:
+                on_progress(done, total)
 
     def has_blob(self, kind: BlobType, blob_id: bytes) -> bool:
         return self.index.has(kind, blob_id)
@@ -241,10 +239,26 @@ class Repository:
 
     # --- snapshots -------------------------------------------------------------------------------------------
 
-    def snapshots(self) -> list[Snapshot]:
-        """All snapshots, the oldest first. Raises `DamagedData` when one cannot be read."""
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="snapshots") as pool:
-            found = list(pool.map(self.load_snapshot, self.list_files(FileType.SNAPSHOT)))
+    def snapshots(self, on_damage: Callable[[DamagedData], None] | None = None) -> list[Snapshot]:
+        """All snapshots, the oldest first.
+
+        One that cannot be read is given to `on_damage` and left out; without that, its `DamagedData` is raised.
+        """
+
+        def load(info: ObjectInfo) -> Snapshot | DamagedData:
+            try:
+                return self.load_snapshot(info)
+            except DamagedData as damage:
+                return damage
+
+        found: list[Snapshot] = []
+        for _, loaded in overlapped(load, self.list_files(FileType.SNAPSHOT)):
+            if isinstance(loaded, Snapshot):
+                found.append(loaded)
+            elif on_damage is None:
+                raise loaded
+            else:
+                on_damage(loaded)
         return sorted(found, key=lambda snapshot: (snapshot.time_ns, snapshot.id))
 
     def load_snapshot(self, info: ObjectInfo) -> Snapshot:

@@ -84,6 +84,7 @@ class BlobWriter:
         self._uploads = uploads
         self._slots = threading.Semaphore(uploads)
         self._executor = ThreadPoolExecutor(uploads, thread_name_prefix="upload")
+        self._compressor = ThreadPoolExecutor(1, thread_name_prefix="compress")
         self._lock = threading.Lock()
         self._pending: tuple[set[bytes], ...] = tuple(set() for _ in BlobType)
         self._unindexed: list[PackContents] = []
@@ -106,6 +107,7 @@ class BlobWriter:
             else:
                 self._abandon(error)
         finally:
+            self._compressor.shutdown(wait=True)
             self._executor.shutdown(wait=True)
 
     @property
@@ -125,6 +127,21 @@ class BlobWriter:
 
         The blobs are all compressed before the first is packed, so a batch should stay within a few MiB.
         """
+        ids, fresh = self._claim(kind, blobs)
+        return self._finish(kind, ids, fresh, lambda: compress_many(list(fresh.values())))
+
+    def begin_many(self, kind: BlobType, blobs: Sequence[Buffer]) -> Callable[[], list[SavedBlob]]:
+        """Begins what `save_many` does: another thread compresses, until the returned function is called to finish.
+
+        The caller meanwhile gets on with other things, and no two threads do Python's work at once: a thread that
+        makes many small system calls beside one that does is slower than one thread that does both.
+        """
+        ids, fresh = self._claim(kind, blobs)
+        frames = self._compressor.submit(compress_many, list(fresh.values()))
+        return lambda: self._finish(kind, ids, fresh, frames.result)
+
+    def _claim(self, kind: BlobType, blobs: Sequence[Buffer]) -> tuple[list[bytes], dict[bytes, Buffer]]:
+        """The ids of all blobs, and those blobs that nobody has stored or is about to, which are ours now."""
         if self._failure is not None:
             raise self._failure
         if not all(len(data) for data in blobs):
@@ -137,10 +154,16 @@ class BlobWriter:
                 if blob_id not in pending and not self._index.has(kind, blob_id):
                     pending.add(blob_id)
                     fresh[blob_id] = data
+        return ids, fresh
+
+    def _finish(
+        self, kind: BlobType, ids: list[bytes], fresh: dict[bytes, Buffer], frames: Callable[[], list[Buffer]]
+    ) -> list[SavedBlob]:
+        """Seals and packs what was claimed."""
         if not fresh:
             return [SavedBlob(blob_id, False, 0) for blob_id in ids]
         try:
-            stored = self._seal(kind, fresh)
+            stored = self._seal(kind, fresh, frames())
         except BaseException as error:
             # Somebody may have been told that these blobs are on their way.
             self._fail(error)
@@ -160,12 +183,12 @@ class BlobWriter:
             raise self._failure
         self._write_index()
 
-    def _seal(self, kind: BlobType, blobs: dict[bytes, Buffer]) -> dict[bytes, int]:
-        """Compresses and seals blobs into packs; the bytes each takes."""
+    def _seal(self, kind: BlobType, blobs: dict[bytes, Buffer], frames: list[Buffer]) -> dict[bytes, int]:
+        """Seals blobs, whose compressed forms are `frames`, into packs; the bytes each takes."""
         contents = list(blobs.values())
         payloads: list[Buffer] = []
         wanted: list[tuple[bytes, int, int]] = []
-        for (blob_id, data), frame in zip(blobs.items(), compress_many(contents), strict=True):
+        for (blob_id, data), frame in zip(blobs.items(), frames, strict=True):
             # Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
             raw = kind is BlobType.DATA and len(frame) >= len(data)
             payloads.append(data if raw else frame)

@@ -84,7 +84,7 @@ def test_who_gets_along_with_whom(ours: int, theirs: int, refused: int) -> None:
         with pytest.raises(RepositoryLocked) as caught:
             lock.acquire()
         assert caught.value.exit_code == 11
-        for told in ("hana", "laptop", "77", TIME):
+        for told in ("hana", "laptop", "77", "2026-03-01 09:30:00 UTC"):
             assert told in str(caught.value)
         assert len(world.locks()) == 1
     else:

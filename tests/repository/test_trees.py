@@ -317,7 +317,17 @@ def test_no_other_bytes_are_a_snapshot_or_a_lock(noise: bytes) -> None:
         decode_lock(noise)
 
 
-@given(st.builds(LockFile, time=TIMES, exclusive=st.booleans(), hostname=WORDS, username=WORDS, pid=U32, process=WORDS))
+@given(
+    st.builds(
+        LockFile,
+        time=st.integers(0, 4 * 10**18).map(format_time),
+        exclusive=st.booleans(),
+        hostname=WORDS,
+        username=WORDS,
+        pid=U32,
+        process=WORDS,
+    )
+)
 def test_a_lock_is_read_as_it_was_written(lock: LockFile) -> None:
     json = msgspec.json.encode(lock)
     assert decode_lock(json) == lock
