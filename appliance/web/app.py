@@ -6,6 +6,7 @@ page reloads itself. Nothing on it changes anything, and no secret is ever in a 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -46,7 +47,8 @@ def create_app(
     """The page's application, showing what hangs on `board`.
 
     `language` is for readers whose browser prefers none of ours, `hosts` are further names the box is reached by
-    (addresses, `localhost` and `*.local` always are), `zone` is the box's time zone (this machine's when None).
+    (addresses, this machine's name, `localhost` and `*.local` always are), `zone` is the box's time zone (this
+    machine's when None).
     """
     app = FastAPI(title="Kurabako", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     links = [Link(extension.title, f"/x/{extension.name}/") for extension in extensions if extension.title]
@@ -99,5 +101,6 @@ def create_app(
     for extension in extensions:
         app.include_router(extension.router, prefix=f"/x/{extension.name}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
-    app.add_middleware(Guard, hosts=hosts)
+    own = socket.gethostname()
+    app.add_middleware(Guard, hosts=(own, own.partition(".")[0], *hosts))
     return app

@@ -1,6 +1,6 @@
 """What the page refuses, before any route sees it.
 
-The page stands on a LAN without a login, so it only shows: GET and HEAD, nothing else. A browser there may be
+The page stands on a LAN without a login, so it only shows: GET, nothing else. A browser there may be
 led by a stranger's site to talk to the box under that site's name (DNS rebinding), so only names that can be
 the box's own are answered. The answer's headers let nothing foreign in.
 """
@@ -52,8 +52,8 @@ class Guard:
         await self._choose(scope)(scope, receive, guarded)
 
     def _choose(self, scope: Scope) -> ASGIApp:
-        if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("This page only shows; it changes nothing.\n", 405, {"Allow": "GET, HEAD"})
+        if scope["method"] != "GET":
+            return PlainTextResponse("This page only shows; it changes nothing.\n", 405, {"Allow": "GET"})
         if not self.allows(Headers(scope=scope).get("host", "")):
             return PlainTextResponse("The box does not answer to this name. Open the page by its address.\n", 421)
         return self._app

@@ -165,18 +165,17 @@ def test_every_answer_carries_the_guards_headers(page: str) -> None:
     assert not re.search(r"(src|href)=.(https?:)?//", html), "nothing comes from elsewhere"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
 def test_nothing_can_be_changed_through_the_page(page: str, method: str) -> None:
     for path in ("/", "/api/status", "/x/stranger/"):
         assert requests.request(method, page + path, timeout=10).status_code == 405
-    assert requests.head(page, timeout=10).status_code in (200, 405)
 
 
 @pytest.mark.parametrize(
     "host",
     [
         "192.168.10.20", "192.168.10.20:8080", "[fe80::1]:8080", "[::1]", "localhost", "localhost:80",
-        "kurabako.local", "KURABAKO.LOCAL.:8080", "box.example.jp",
+        "kurabako.local", "KURABAKO.LOCAL.:8080", "box.example.jp", socket.gethostname(),
     ],
 )  # fmt: skip
 def test_the_box_answers_to_its_own_names(page: str, host: str) -> None:
