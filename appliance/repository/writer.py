@@ -87,6 +87,7 @@ class BlobWriter:
         self._compressor = ThreadPoolExecutor(1, thread_name_prefix="compress")
         self._lock = threading.Lock()
         self._pending: tuple[set[bytes], ...] = tuple(set() for _ in BlobType)
+        self._claimed = 0
         self._unindexed: list[PackContents] = []
         self._unindexed_blobs = 0
         self._unindexed_since = 0.0
@@ -135,6 +136,8 @@ class BlobWriter:
 
         The caller meanwhile gets on with other things, and no two threads do Python's work at once: a thread that
         makes many small system calls beside one that does is slower than one thread that does both.
+
+        Others may be told that these blobs are on their way, so the writer is flushed only after it was called.
         """
         ids, fresh = self._claim(kind, blobs)
         frames = self._compressor.submit(compress_many, list(fresh.values()))
@@ -154,6 +157,7 @@ class BlobWriter:
                 if blob_id not in pending and not self._index.has(kind, blob_id):
                     pending.add(blob_id)
                     fresh[blob_id] = data
+            self._claimed += len(fresh)
         return ids, fresh
 
     def _finish(
@@ -169,6 +173,7 @@ class BlobWriter:
             self._fail(error)
             raise
         with self._lock:
+            self._claimed -= len(fresh)
             self._blobs[kind] += len(fresh)
             self._added += sum(map(len, fresh.values()))
             self._added_packed += sum(stored.values())
@@ -181,6 +186,8 @@ class BlobWriter:
         self._wait()
         if self._failure is not None:
             raise self._failure
+        if self._claimed:
+            raise RuntimeError("begun blobs were not finished")
         self._write_index()
 
     def _seal(self, kind: BlobType, blobs: dict[bytes, Buffer], frames: list[Buffer]) -> dict[bytes, int]:
