@@ -24,7 +24,7 @@ from smbprotocol.open import (
     SMB2ReadRequest,
 )
 
-from appliance.sources.interface import Entry, EntryType, Path, SourceError
+from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError
 from appliance.text import T
 from appliance_smb import errors, wire
 from appliance_smb.link import Link
@@ -40,6 +40,12 @@ _FILE_INFO = 1  # [MS-SMB2] 2.2.37, InfoType
 _LONGEST_LINK = 16 * 1024  # [MS-FSCC] 2.1.2: the largest reparse point
 _READ = FilePipePrinterAccessMask.FILE_READ_DATA | FilePipePrinterAccessMask.FILE_READ_ATTRIBUTES
 _LIST = DirectoryAccessMask.FILE_LIST_DIRECTORY | DirectoryAccessMask.FILE_READ_ATTRIBUTES
+
+
+class InCircle(OtherFileSystem):
+    """A directory that is one of those above it; what it holds is backed up there, and nothing is missing."""
+
+    code = "smb.in-circle"
 
 
 class SmbFile:
@@ -244,7 +250,7 @@ class SmbSource:
             found += wire.parse_listing(wire.parse_output(answer))
 
     def _notice_loop(self, path: Path, facts: wire.Facts) -> None:
-        """Raises `SourceError` when the directory at `path` is one of those above it.
+        """Raises `InCircle` when the directory at `path` is one of those above it.
 
         Servers on Unix follow symbolic links themselves, and show a directory that contains itself.
         """
@@ -255,7 +261,7 @@ class SmbSource:
             above = [path[:depth] for depth in range(len(path))]
             for place in above:
                 if self._known.get(place) == identity:
-                    raise SourceError(
+                    raise InCircle(
                         T(
                             "{path} is {same} once more, by a link on the server; it was read there only.",
                             path=errors.display(path),
