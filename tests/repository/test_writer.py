@@ -120,6 +120,24 @@ def test_what_does_not_shrink_is_stored_as_it_is_but_for_trees(repository: Repos
         assert bytes(repository.load_blob(kind, saved.id)) == noise
 
 
+def test_what_is_begun_is_stored_when_it_is_finished(repository: Repository) -> None:
+    blobs = [RANDOM.randbytes(1000) for _ in range(20)]
+    with repository.writer() as writer:
+        first = writer.begin_many(BlobType.DATA, blobs)
+        second = writer.begin_many(BlobType.DATA, blobs)
+        assert not any(saved.new for saved in second())
+        assert all(saved.new for saved in first())
+    assert repository.index.count(BlobType.DATA) == 20
+    assert is_whole(repository)
+
+
+def test_a_flush_with_something_begun_claims_nothing(repository: Repository) -> None:
+    with pytest.raises(RuntimeError), repository.writer() as writer:
+        writer.begin_many(BlobType.DATA, [b"never finished"])
+        assert not writer.save(BlobType.DATA, b"never finished").new
+    assert repository.list_files(FileType.INDEX) == []
+
+
 def test_empty_blobs_do_not_exist(repository: Repository) -> None:
     with repository.writer() as writer, pytest.raises(ValueError, match="empty"):
         writer.save(BlobType.DATA, b"")
