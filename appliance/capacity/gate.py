@@ -18,7 +18,9 @@ from appliance.storage.wrapper import StorageWrapper
 class GatedStorage(StorageWrapper):
     """`inner` under `ledger`: `put` raises `CapacityExceeded` before any byte is sent that would not fit.
 
-    `purpose` says by key what a put is for, and so which limit holds for it.
+    `purpose` says by key what a put is for, and so which limit holds for it. A put is taken to need its size and no
+    more while it runs, as one request does; a storage that sends an object in parts may hold parts of a failed try
+    besides, which is why a repository's files, at most some 128 MiB each, are sent in one request.
     """
 
     def __init__(self, inner: Storage, ledger: Ledger, purpose: Callable[[str], Purpose] = purpose_of) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from appliance.errors import KurabakoError
 from appliance.repository import BlobType, DamagedData, FileType, Node, Repository
 from appliance.repository.errors import MissingData
 from appliance.repository.ids import object_key
 from appliance.repository.indexfile import decode_index
+from appliance.repository.reader import blob_name
 from appliance.storage.interface import ObjectInfo
 
 
@@ -31,15 +33,18 @@ class IndexMap:
 
 
 def read_index_map(
-    repository: Repository, infos: Iterable[ObjectInfo], on_damage: Callable[[DamagedData], None]
+    repository: Repository, infos: Iterable[ObjectInfo], on_error: Callable[[str, KurabakoError], None]
 ) -> IndexMap:
-    """Reads these index files into the repository's index; says which packs each names. A damaged one is left out."""
+    """Reads these index files into the repository's index; says which packs each names.
+
+    One that cannot be read is told by its key and left out.
+    """
     mapped = IndexMap()
     for info in sorted(infos, key=lambda info: info.key):
         try:
             packs = decode_index(repository.load_json(info))
-        except DamagedData as damage:
-            on_damage(damage.named(info.key))
+        except KurabakoError as error:
+            on_error(info.key, error.named(info.key) if isinstance(error, DamagedData) else error)
             continue
         mapped.add(info.key, (pack_id for pack_id, _ in packs))
         for pack_id, blobs in packs:
@@ -51,20 +56,22 @@ def packs_of_snapshot(
     repository: Repository,
     root: bytes,
     base: bytes | None,
+    index: IndexMap,
     there: Callable[[bytes], bool],
     cancelled: Callable[[], bool],
 ) -> set[bytes]:
     """The packs that the tree `root` needs besides those of the tree `base`, which the other place has whole.
 
     Both trees are walked side by side, so only directories that differ are read. Where a blob is in several packs, one
-    that is `there` already is chosen. Raises `DamagedData` when the tree is not whole; ends early when `cancelled`.
+    that is `there` already is chosen. Raises `DamagedData` or a storage's error when the tree is not whole; ends early
+    when `cancelled`.
     """
 
     def pack(kind: BlobType, blob_id: bytes) -> bytes:
-        locations = repository.index.locations(kind, blob_id)
-        if not locations:
-            raise MissingData(f"{kind.word} {blob_id.hex()}")
-        return next((each.pack_id for each in locations if there(each.pack_id)), locations[0].pack_id)
+        holders = [each.pack_id for each in repository.index.locations(kind, blob_id) if each.pack_id in index.files]
+        if not holders:
+            raise MissingData(blob_name(kind, blob_id))
+        return next(filter(there, holders), holders[0])
 
     packs: set[bytes] = set()
     seen: set[bytes] = set()
@@ -91,5 +98,5 @@ def _nodes(repository: Repository, tree: bytes | None) -> dict[str, Node]:
         return {}
     try:
         return {node.name: node for node in repository.load_tree(tree).nodes}
-    except DamagedData:
+    except KurabakoError:
         return {}

@@ -91,6 +91,7 @@ def execute_replication(
     The caller holds the vault's lock, and the cloud's where it can. Whatever ends it (a line that is down, `cancelled`,
     a kill), the cloud stays a complete repository of the snapshots it has; a new plan goes on from there. When a step
     cannot be done (a file damaged in the vault, room taken by somebody else), the rest is planned again without it.
+    `on_progress` is called from any thread, one call at a time.
     """
     return _Executor(plan, vault, cloud, uploads, on_progress, cancelled).execute()
 
@@ -141,8 +142,6 @@ class _Executor:
 
     def _send_steps(self, pool: ThreadPoolExecutor) -> bool:
         """Sends the plan's steps; False when one could not be done, so that the rest has to be planned again."""
-        if self._failure:
-            return True
         for step in self._plan.steps:
             if self._send(step, pool):
                 if step.snapshot is not None:
@@ -156,6 +155,7 @@ class _Executor:
         if self._refusal is not None and progress == self._planned_at:
             # The gate keeps refusing what the plan counts as fitting: somebody else stores there without end.
             self._failure = self._refusal
+            self._plan = replace(self._plan, steps=())
             return
         self._planned_at = progress
         try:
@@ -171,7 +171,7 @@ class _Executor:
     def _outcome(self) -> Outcome:
         if self._failure:
             return Outcome.FAILED
-        if self._was_cancelled:
+        if self._was_cancelled or self._plan.cut_short:
             return Outcome.CANCELLED
         if self._plan.findings:
             return Outcome.FAILED
@@ -230,15 +230,16 @@ class _Executor:
         with self._lock:
             self._files += 1
             self._bytes += file.size
-            progress = Progress(
-                T("Replicating to the cloud"),
-                bytes_done=self._bytes,
-                bytes_total=self._bytes_total,
-                files_done=self._files,
-                files_total=self._files_total,
-                item=file.key,
+            self._on_progress(
+                Progress(
+                    T("Replicating to the cloud"),
+                    bytes_done=self._bytes,
+                    bytes_total=self._bytes_total,
+                    files_done=self._files,
+                    files_total=self._files_total,
+                    item=file.key,
+                )
             )
-        self._on_progress(progress)
         return True
 
     def _read(self, file: ObjectInfo) -> bytes:

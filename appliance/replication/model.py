@@ -87,7 +87,7 @@ class ReplicationPlan:
 
     `refused` snapshots wait in the vault for room, the oldest first. `findings` keep the snapshots they concern
     from being replicated. `only_in_cloud` are keys that the vault has not (any more); they are left alone.
-    `snapshots_there` counts the vault's snapshots that the cloud has already.
+    `snapshots_there` counts the vault's snapshots that the cloud has already. `cut_short`: planning was cancelled.
     """
 
     vault: str
@@ -97,6 +97,7 @@ class ReplicationPlan:
     findings: tuple[Finding, ...] = ()
     only_in_cloud: tuple[str, ...] = ()
     snapshots_there: int = 0
+    cut_short: bool = False
 
     @property
     def size(self) -> int:

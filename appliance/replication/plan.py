@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from appliance.capacity import Ledger, Limits, Purpose, decide
+from appliance.errors import KurabakoError
 from appliance.replication.closure import IndexMap, pack_key, packs_of_snapshot, read_index_map
 from appliance.replication.model import Finding, OtherRepository, Refusal, ReplicationPlan, Step
 from appliance.repository import DamagedData, FileType, Repository, Snapshot
@@ -41,7 +42,7 @@ def plan_replication(
     was planned before it, without the reserve; a later one that fits may go when an earlier one does not.
     `damaged` are files of the vault, by key, that an earlier try found to be so.
 
-    Raises `OtherRepository`, `StorageError`. What is damaged is a finding; snapshots that need it are left out.
+    Raises `OtherRepository`, `StorageError`. What cannot be read is a finding; snapshots that need it are left out.
     """
     return _Planner(vault, cloud, ledger, damaged, on_progress, cancelled).plan()
 
@@ -88,7 +89,7 @@ class _Planner:
     def plan(self) -> ReplicationPlan:
         self._refuse_another_repository()
         self._compare_sizes()
-        index = read_index_map(self._vault, self._index_files, self._note_damage)
+        index = read_index_map(self._vault, self._index_files, self._note)
         only_in_cloud = sorted(self._cloud_sizes.keys() - self._vault_sizes.keys())
         begun = self._plan_step(self._missing(self._own_files()), None, Purpose.UPKEEP)
         there_before = self._there.copy()
@@ -109,6 +110,7 @@ class _Planner:
             findings=tuple(self._findings),
             only_in_cloud=tuple(only_in_cloud),
             snapshots_there=sum(_snapshot_key(snapshot) in there_before for snapshot in snapshots),
+            cut_short=self._cancelled(),
         )
 
     def _refuse_another_repository(self) -> None:
@@ -147,8 +149,8 @@ class _Planner:
                     )
                 )
 
-    def _note_damage(self, damage: DamagedData) -> None:
-        self._findings.append(Finding(damage.name, damage.what))
+    def _note(self, key: str, error: KurabakoError) -> None:
+        self._findings.append(Finding(key, error.what))
 
     def _own_files(self) -> list[str]:
         """The keys and the config: keys first, as when a repository is made (format 1.1)."""
@@ -177,8 +179,8 @@ class _Planner:
         for info in self._snapshot_files:
             try:
                 found.append(self._vault.load_snapshot(info))
-            except DamagedData as damage:
-                self._note_damage(damage)
+            except KurabakoError as error:
+                self._note(info.key, error)
         return sorted(found, key=lambda snapshot: (snapshot.time_ns, snapshot.id))
 
     def _is_there(self, snapshot: Snapshot) -> bool:
@@ -191,17 +193,18 @@ class _Planner:
                 self._vault,
                 snapshot.tree_id,
                 base.tree_id if base else None,
+                index,
                 lambda pack_id: pack_key(pack_id) in self._there,
                 self._cancelled,
             )
-        except DamagedData as damage:
+        except KurabakoError as error:
             self._findings.append(
                 Finding(
                     snapshot.id,
                     T(
                         "Snapshot {snapshot} is not whole in the vault. {why}",
                         snapshot=snapshot.short_id,
-                        why=damage.what,
+                        why=error.what,
                     ),
                 )
             )

@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from appliance.errors import ExitCode
@@ -16,7 +17,7 @@ from appliance.repository import Repository
 from appliance.repository.lock import LockOwner
 from appliance.storage.interface import Storage
 from appliance_folder.storage import FolderStorage
-from tests.support.repo_cli import PASSWORD, RepoCli, objects
+from tests.support.repo_cli import KURABAKO, PASSWORD, RepoCli, objects
 
 pytestmark = pytest.mark.needs("restic")
 
@@ -239,6 +240,26 @@ def test_interrupted_it_ends_in_order_and_the_next_run_goes_on(cli: RepoCli, sou
     cli.restic("check")
     cli.ok("backup", source)
     cli.restic("check", "--read-data")
+
+
+def test_progress_is_shown_on_a_terminal_only(cli: RepoCli, source: Path) -> None:
+    quiet = cli.run("backup", source)
+    assert quiet.stderr == ""
+    assert "B/s" not in quiet.stdout
+    terminal = pexpect.spawn(
+        KURABAKO[0],
+        [*KURABAKO[1:], "repo", "check", "--read-data"],
+        env={**cli.environment, "TERM": "xterm", "COLUMNS": "120"},
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(24, 120),
+    )
+    terminal.expect("Reading all data")
+    terminal.expect("B/s")
+    terminal.expect("No errors")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
 
 
 def test_help_tells_the_exit_codes(cli: RepoCli) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from appliance.replication import OtherRepository, execute_replication, plan_rep
 from appliance.repository import Repository
 from appliance.status.model import Outcome, Progress
 from appliance.storage import MemoryStorage, StorageWrapper
-from appliance.storage.interface import Buffer, Unreachable
+from appliance.storage.interface import Buffer, ObjectInfo, Unreachable
 from appliance.text import T
 from tests.replication.places import (
     FailingStorage,
@@ -291,6 +293,49 @@ def test_what_is_missing_or_unreadable_in_the_vault_is_told_and_the_rest_goes(va
     read_everything(cloud)
 
 
+def test_a_snapshot_whose_folders_are_lost_does_not_hold_up_the_others(vault: Repository) -> None:
+    steps = plan_for(vault, MemoryStorage()).steps
+    trees = min((file for file in steps[1].files if file.key.startswith("data/")), key=lambda file: file.size)
+    vault.storage.delete(trees.key)
+    independent = back_up(vault, 9, {b"d1": b"does not need it"}, b"disk")
+    cloud = MemoryStorage()
+    report = replicate(vault, cloud)
+    assert report.outcome is Outcome.FAILED
+    assert steps[1].snapshot.id in {finding.subject for finding in report.findings}
+    assert independent.id in report.snapshots
+    read_everything(cloud)
+
+
+def test_a_vault_that_goes_away_is_a_failure(vault: Repository) -> None:
+    gone = False
+
+    class Unplugged(StorageWrapper):
+        def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+            if gone:
+                raise LINE_DOWN
+            return self.inner.get(key, offset, length)
+
+        def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+            if gone:
+                raise LINE_DOWN
+            return self.inner.list(prefix)
+
+    gated = gate(MemoryStorage(), None)
+    opened = Repository.open(Unplugged(vault.storage), PASSWORD)
+    plan = plan_replication(opened, gated, gated.ledger)
+    gone = True
+    report = execute_replication(plan, opened, gated)
+    assert (report.outcome, report.problem, report.files) == (Outcome.FAILED, LINE_DOWN, 0)
+
+
+def test_a_plan_that_was_cancelled_is_no_success(vault: Repository) -> None:
+    gated = gate(MemoryStorage(), None)
+    opened = same_vault(vault)
+    plan = plan_replication(opened, gated, gated.ledger, cancelled=lambda: True)
+    assert plan.cut_short
+    assert execute_replication(plan, opened, gated).outcome is Outcome.CANCELLED
+
+
 def test_what_the_cloud_lost_is_sent_again(vault: Repository) -> None:
     cloud = MemoryStorage()
     replicate(vault, cloud)
@@ -334,8 +379,6 @@ def test_progress_ends_at_the_whole(vault: Repository) -> None:
 
 
 def test_files_are_sent_several_at_once_and_no_more(vault: Repository) -> None:
-    import threading
-
     class Meeting(StorageWrapper):
         """Lets packs pass two by two: one alone would wait in vain."""
 
