@@ -40,7 +40,7 @@ _OWN_TEMPORARY = ".tmp-"
 _RESTIC_TEMPORARY = re.compile(r"(?:config|[0-9a-f]{64})-tmp-[0-9]+")
 """What stock restic calls a file it has not finished (Go's `os.CreateTemp` with the pattern `NAME-tmp-`)."""
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # so that a pipe keeps nobody waiting
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
@@ -152,7 +152,7 @@ class FolderStorage:
     def _prepare(self, folder: str) -> None:
         """Makes sure that `folder` is there and that its entry, and every one above, survives a power cut.
 
-        One fsync of a parent settles all its subfolders at once, so 256 `data` folders cost one, not 256.
+        One fsync of a parent settles all the subfolders it has, so 256 `data` folders that are there cost one.
         """
         if folder in self._durable:
             return

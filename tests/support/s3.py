@@ -1,19 +1,21 @@
 """S3 servers on loopback for tests: moto's, and a real single-node Ceph.
 
-Both are session fixtures: each test process has its own, which ends with it. A module that uses one takes it by
+A module or conftest that uses one takes it by
 
     from tests.support.s3 import ceph_s3, moto_s3  # noqa: F401
+
+However many do, each test process runs one of each at most, from the first use until its end.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import random
 import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ import pytest
 from botocore.config import Config
 
 NEEDS_CEPH = pytest.mark.needs("ceph-mon", "ceph-osd", "ceph", "radosgw", "setpriv")
+
+_MOTO = pytest.StashKey["S3Server"]()
+_CEPH = pytest.StashKey["S3Server"]()
 
 _numbers = itertools.count(1)
 
@@ -55,25 +60,30 @@ class S3Server:
 
 
 @pytest.fixture(scope="session")
-def moto_s3() -> Iterator[S3Server]:
+def moto_s3(pytestconfig: pytest.Config) -> S3Server:
     """moto's server, in this process. It checks no signatures."""
-    from moto.server import ThreadedMotoServer
+    if _MOTO not in pytestconfig.stash:
+        from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield S3Server(f"http://{host}:{port}", "moto-key", "moto-secret")
-    server.stop()
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        pytestconfig.add_cleanup(server.stop)
+        host, port = server.get_host_and_port()
+        pytestconfig.stash[_MOTO] = S3Server(f"http://{host}:{port}", "moto-key", "moto-secret")
+    return pytestconfig.stash[_MOTO]
 
 
 @pytest.fixture(scope="session")
-def ceph_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def ceph_s3(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> S3Server:
     """A real Ceph of one monitor, one OSD in memory and one RADOS gateway, all below one temporary folder.
 
     No manager daemon: nothing here needs one, and without it the cluster is up in two seconds.
     """
-    with Ceph(tmp_path_factory.mktemp("ceph")) as ceph:
-        yield ceph.start()
+    if _CEPH not in pytestconfig.stash:
+        ceph = Ceph(tmp_path_factory.mktemp("ceph"))
+        pytestconfig.add_cleanup(ceph.stop)
+        pytestconfig.stash[_CEPH] = ceph.start()
+    return pytestconfig.stash[_CEPH]
 
 
 class Ceph:
@@ -85,10 +95,7 @@ class Ceph:
         self._keyring = folder / "keyring"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Ceph:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         for daemon in self._daemons.values():
             daemon.kill()
         for daemon in self._daemons.values():
@@ -204,7 +211,12 @@ rgw run sync thread = false
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, below those the system hands out for outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

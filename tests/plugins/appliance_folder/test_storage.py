@@ -66,7 +66,8 @@ class TestLayout:
         storage.put(PACK, b"x")
         root = Path(storage.location)
         (root / "data" / "link").symlink_to(root / PACK)
-        for key in ("data/link", "data/ab"):
+        os.mkfifo(root / "data" / "pipe")
+        for key in ("data/link", "data/ab", "data/pipe"):
             with pytest.raises(ObjectNotFound):
                 storage.stat(key)
             with pytest.raises(ObjectNotFound):

@@ -7,7 +7,7 @@ import pytest
 from appliance.storage.interface import Storage
 from appliance_s3 import storages
 from tests.storage.conformance import StorageConformance
-from tests.support.s3 import NEEDS_CEPH, S3Server, ceph_s3, moto_s3  # noqa: F401
+from tests.support.s3 import NEEDS_CEPH, S3Server
 
 
 def open_s3(server: S3Server, place: str, **options: Any) -> Storage:
@@ -37,12 +37,12 @@ class S3Conformance(StorageConformance):
 
 class TestOnMoto(S3Conformance):
     @pytest.fixture
-    def server(self, moto_s3: S3Server) -> S3Server:  # noqa: F811
+    def server(self, moto_s3: S3Server) -> S3Server:
         return moto_s3
 
 
 @NEEDS_CEPH
 class TestOnCeph(S3Conformance):
     @pytest.fixture
-    def server(self, ceph_s3: S3Server) -> S3Server:  # noqa: F811
+    def server(self, ceph_s3: S3Server) -> S3Server:
         return ceph_s3
