@@ -105,7 +105,7 @@ def test_a_server_that_goes_away_leaves_what_was_read(repository: Repository, tm
         plan = plan_backup(repository, source, hostname="box", now=now)
 
         def kill_midway(progress: Progress) -> None:
-            if progress.item.endswith("/10") and server.process.poll() is None:
+            if progress.item == "10" and server.process.poll() is None:
                 server.kill()
 
         report = execute_backup(repository, plan, source, now=now, on_progress=kill_midway)
