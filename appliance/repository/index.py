@@ -137,9 +137,6 @@ class Index:
         """Entries of this type; a blob with two copies counts twice."""
         return self._counts[kind]
 
-    def has_pack(self, pack_id: bytes) -> bool:
-        return pack_id in self._pack_numbers
-
     def packs(self) -> Sequence[bytes]:
         """The ids of all known packs."""
         with self._lock:

@@ -58,7 +58,8 @@ class BlobWriter:
     Used as a context manager: leaving it flushes. Leaving it by an exception stores nothing more but an index of the
     packs that are stored already, so that the next run need not repeat them.
 
-    `verify` decodes every blob again before it leaves, which finds faulty memory while the source is still at hand.
+    `verify` decodes every blob again before it leaves, which finds faulty memory while the source is still at hand
+    (restic does so since 0.17). It costs a quarter to a half more of the processor's time.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ from tests.support.repository import CHEAP, NOW, PASSWORD, TIME, dir_node, file_
 pytestmark = pytest.mark.needs("restic")
 
 NAMES = ["蔵.txt".encode(), b"\xff\xfe", b'a"b\\c<&>', b"new\nline", b" ", "\u00a0\u2028".encode(), b"z" * 255]
-BIG = random.Random(2).randbytes(3 << 20) + bytes(20 << 20) + b"text " * 500_000
+BIG = random.Random(2).randbytes(3 << 20) + bytes(9 << 20) + b"text " * 200_000
 
 
 def restic(folder: Path, *arguments: str, password: str = PASSWORD, fails: bool = False) -> str:
