@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.messages.pofile import PoFileError, read_po
+
+log = logging.getLogger(__name__)
 
 LANGUAGES = ("ja", "en")
 """The languages every text exists in; English is the message itself."""
@@ -41,17 +44,28 @@ def _catalogue(language: str) -> gettext.NullTranslations:
     merged: gettext.NullTranslations | None = None
     for folder in _folders:
         for po in sorted((folder / language).glob("*.po")):
-            with po.open("rb") as source:
-                catalogue = read_po(source, locale=language)
-            compiled = io.BytesIO()
-            write_mo(compiled, catalogue)
-            compiled.seek(0)
-            translations = gettext.GNUTranslations(compiled)
+            translations = _read(po, language)
+            if translations is None:
+                continue
             if merged is None:
                 merged = translations
             else:
                 merged.add_fallback(translations)
     return merged or gettext.NullTranslations()
+
+
+def _read(po: Path, language: str) -> gettext.GNUTranslations | None:
+    """One catalogue; None where it is broken, as a stranger's may be: its texts are then English, and only its."""
+    try:
+        with po.open("rb") as source:
+            catalogue = read_po(source, locale=language, abort_invalid=True)
+        compiled = io.BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        return gettext.GNUTranslations(compiled)
+    except (OSError, ValueError, LookupError, PoFileError) as error:
+        log.warning("the translations in %s are left out: %s", po, type(error).__name__)
+        return None
 
 
 def translate(message: str, language: str) -> str:

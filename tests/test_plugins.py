@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from appliance import text
 from appliance.errors import KurabakoError
 from appliance.hookspecs import PluginContext
 from appliance.plugins import Hung, PluginFailed, PluginManager, StorageKindUnknown, Worker, within
@@ -450,3 +451,21 @@ def test_built_in_plugins_work_and_their_names_are_known() -> None:
     statuses = {status.name: status for status in PluginManager.load().examine()}
     assert set(statuses) >= {"folder", "s3", "smb", "services", "webhook", "disks", "leds", "console"}
     assert {name: str(one.why) for name, one in statuses.items() if one.state != "active"} == {}
+
+
+@pytest.mark.parametrize("catalogue", [b"\xff\xfe\x00", b'msgid "a\nmsgstr', b"no catalogue at all\n"])
+def test_a_plugins_broken_catalogue_leaves_everybody_elses_texts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], catalogue: bytes
+) -> None:
+    monkeypatch.setattr("appliance.text._folders", list(text._folders))
+    package = tmp_path / f"broken_catalogue_{zlib.crc32(catalogue)}"
+    (package / "locale" / "ja").mkdir(parents=True)
+    (package / "locale" / "ja" / "texts.po").write_bytes(catalogue)
+    (package / "__init__.py").write_text(HEAD + "@hookimpl\ndef service_profiles():\n    return ()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    manager = PluginManager.load(entry_points=[EntryPoint("odd", package.name, "kurabako.plugins")])
+    assert [status.state for status in manager.statuses()] == ["active"]
+    assert text._folders[-1] == package / "locale"
+    assert T("Interrupted.").render("ja") == "中断しました。"
+    assert capsys.readouterr().out == "", "standard output carries results only"
+    text._catalogue.cache_clear()
