@@ -6,7 +6,7 @@ import typer
 
 from appliance.cli import repo_backup, repo_check, repo_look, repo_restore
 from appliance.cli.context import JsonOption, printer
-from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, this_host, this_user
+from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, remember, this_host, this_user
 from appliance.repository import Repository
 from appliance.text import T
 
@@ -21,6 +21,11 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def group(context: typer.Context, repo: RepoOption = "", password_file: PasswordFileOption = None) -> None:
+    remember(context, repo, password_file)
+
+
 @app.command(help=T("Make a new, empty repository.").message)
 def init(
     context: typer.Context,
@@ -28,7 +33,7 @@ def init(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    access = Access.of(repo, password_file)
+    access = Access.of(context, repo, password_file)
     storage = access.storage(create=True)
     try:
         repository = Repository.create(storage, access.password(twice=True), hostname=this_host(), username=this_user())

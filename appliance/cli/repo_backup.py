@@ -77,7 +77,7 @@ def backup(
 ) -> None:
     out = printer(context, as_json)
     limit = _limit(capacity)
-    access = Access.of(repo, password_file)
+    access = Access.of(context, repo, password_file)
     sources, absent = _sources(paths)
     began = time.monotonic()
     storage = access.storage()

@@ -33,7 +33,7 @@ def check(
 ) -> None:
     out = printer(context, as_json)
     phase = T("Reading all data") if read_data else T("Reading the index")
-    with opened(repo, password_file, lock=not no_lock) as repository, out.progress(T("Check")) as on_progress:
+    with opened(context, repo, password_file, lock=not no_lock) as repository, out.progress(T("Check")) as on_progress:
         report = check_repository(
             repository,
             read_data=read_data,

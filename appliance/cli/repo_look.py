@@ -40,7 +40,7 @@ def snapshots(
     no_lock: NoLockOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    with opened(repo, password_file, lock=not no_lock) as repository:
+    with opened(context, repo, password_file, lock=not no_lock) as repository:
         found = repository.snapshots()
     print_snapshots(printer(context, as_json), found)
 
@@ -75,7 +75,7 @@ def ls(
     no_lock: NoLockOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    with opened(repo, password_file, lock=not no_lock) as repository:
+    with opened(context, repo, password_file, lock=not no_lock) as repository:
         found = repository.find_snapshot(snapshot)
         repository.load_index()
         print_files(printer(context, as_json), repository, found, path, long=long)
@@ -101,7 +101,7 @@ def stats(
 ) -> None:
     kinds = [CONFIG_KEY, *FileType]
     count, size = Counter[str](), Counter[str]()
-    with opened(repo, password_file, lock=False) as repository:
+    with opened(context, repo, password_file, lock=False) as repository:
         for info in repository.storage.list():
             folder = info.key.partition("/")[0]
             kind = folder if folder in kinds else "other"

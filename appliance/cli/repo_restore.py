@@ -38,7 +38,7 @@ def restore(
     out = printer(context, as_json)
     name, _, path = snapshot.partition(":")
     with (
-        opened(repo, password_file, lock=not no_lock) as repository,
+        opened(context, repo, password_file, lock=not no_lock) as repository,
         interruptible() as cancelled,
         out.progress(T("Restore")) as on_progress,
     ):

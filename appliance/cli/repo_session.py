@@ -38,6 +38,8 @@ NoLockOption = Annotated[
     typer.Option("--no-lock", help=T("Take no lock: for places that cannot be written.").message),
 ]
 
+_BEFORE = "kurabako.repo"
+
 _GREETING = RetryPolicy(give_up_after=5.0)
 """How long a place is asked for at first: who mistyped a host is not to wait as long as a run that loses its line."""
 
@@ -74,12 +76,16 @@ class Access:
     password_file: Path | None
 
     @classmethod
-    def of(cls, repo: str, password_file: Path | None) -> Access:
-        """What the options say, completed by the environment. Raises `NoRepositoryNamed`."""
-        url = repo or os.environ.get("RESTIC_REPOSITORY", "")
+    def of(cls, context: typer.Context, repo: str, password_file: Path | None) -> Access:
+        """What the command's options say, else those before the command, else the environment.
+
+        Raises `NoRepositoryNamed`.
+        """
+        repo_before, password_file_before = context.meta.get(_BEFORE, ("", None))
+        url = repo or repo_before or os.environ.get("RESTIC_REPOSITORY", "")
         if not url:
             raise NoRepositoryNamed
-        return cls(url, os.environ, password_file)
+        return cls(url, os.environ, password_file or password_file_before)
 
     def __repr__(self) -> str:
         return f"Access({self.url!r})"
@@ -130,10 +136,15 @@ def _from_file(file: Path) -> str:
         ) from None
 
 
+def remember(context: typer.Context, repo: str, password_file: Path | None) -> None:
+    """Keeps what was said before the command, as in `kurabako repo -r /path snapshots`."""
+    context.meta[_BEFORE] = (repo, password_file)
+
+
 @contextmanager
-def opened(repo: str, password_file: Path | None, *, lock: bool = True) -> Iterator[Repository]:
+def opened(context: typer.Context, repo: str, password_file: Path | None, *, lock: bool = True) -> Iterator[Repository]:
     """The repository, open and with a shared lock. Raises `StorageError` and what opening and locking raise."""
-    access = Access.of(repo, password_file)
+    access = Access.of(context, repo, password_file)
     storage = access.storage()
     try:
         repository = Repository.open(storage, access.password())

@@ -136,6 +136,8 @@ def test_options_do_what_the_environment_does(tmp_path: Path, source: Path) -> N
     cli.ok("init", *where)
     cli.ok("backup", source, *where)
     assert len(cli.json("snapshots", *where)) == 1
+    assert len(cli.json(*where, "snapshots")) == 1
+    assert len(cli.json("--repo", "/nonexistent", *where[2:], "snapshots", *where[:2])) == 1
     from_environment = RepoCli(str(tmp_path / "other"), RESTIC_PASSWORD_FILE=str(file))
     assert len(from_environment.json("snapshots")) == 1
 
