@@ -54,6 +54,7 @@ def compose(facts: Facts, now: datetime, previous: Status | None = None) -> Stat
         plugins=facts.plugins,
         next_run_at=facts.next_run_at,
         page_urls=facts.page_urls,
+        timezone=str(facts.zone),
     )
 
 

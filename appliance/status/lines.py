@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from appliance.status import words
@@ -60,10 +61,10 @@ def to_ascii(text: str) -> str:
 
 
 def headline(status: Status, language: str, *, zone: tzinfo | None = None) -> str:
-    """The Status in one sentence: when, which box, how it is and why."""
+    """The Status in one sentence: when, which box, how it is and why. `zone` as for `status_lines`."""
     return T(
         "{moment} {box}: {state}. {reason}",
-        moment=words.moment(status.at, zone),
+        moment=words.moment(status.at, zone or words.zone(status)),
         box=status.box,
         state=words.STATES[status.state],
         reason=status.reason,
@@ -73,15 +74,21 @@ def headline(status: Status, language: str, *, zone: tzinfo | None = None) -> st
 def status_lines(status: Status, language: str, *, zone: tzinfo | None = None, ascii_only: bool = False) -> list[str]:
     """The whole Status in lines of at most 80 columns.
 
-    `zone` is the box's time zone (this machine's when None). With `ascii_only`, which English is meant for,
-    names in other scripts are shown as question marks.
+    `zone` is the time zone of the moments, the Status's own when None. With `ascii_only`, which English is meant
+    for, a source whose title is in another script goes by its id, and what is left of other scripts is shown as
+    question marks.
     """
-    return _fit(_Page(status, language, zone).lines(), ascii_only)
+    return _fit(_Page(_renamed(status) if ascii_only else status, language, zone).lines(), ascii_only)
 
 
 def brief_lines(status: Status, language: str, *, zone: tzinfo | None = None, ascii_only: bool = False) -> list[str]:
     """The headline and how far the running jobs are; the arguments are those of `status_lines`."""
-    return _fit(_Page(status, language, zone).brief(), ascii_only)
+    return _fit(_Page(_renamed(status) if ascii_only else status, language, zone).brief(), ascii_only)
+
+
+def _renamed(status: Status) -> Status:
+    sources = (source if source.title.isascii() else replace(source, title=source.id) for source in status.sources)
+    return replace(status, sources=tuple(sources))
 
 
 def _fit(lines: Iterator[str], ascii_only: bool) -> list[str]:
@@ -102,7 +109,7 @@ class _Page:
     def __init__(self, status: Status, language: str, zone: tzinfo | None) -> None:
         self._status = status
         self._language = language
-        self._zone = zone
+        self._zone = zone or words.zone(status)
 
     def lines(self) -> Iterator[str]:
         status = self._status

@@ -172,7 +172,10 @@ class PluginStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything about the box at one moment. `reason` is the sentence behind `state`; `todo` what helps."""
+    """Everything about the box at one moment. `reason` is the sentence behind `state`; `todo` what helps.
+
+    `timezone` is the IANA name of the zone the box tells its times in; empty for the machine's own.
+    """
 
     box: str
     version: str
@@ -191,3 +194,4 @@ class Status:
     plugins: tuple[PluginStatus, ...] = ()
     next_run_at: datetime | None = None
     page_urls: tuple[str, ...] = field(default_factory=tuple)
+    timezone: str = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from appliance.status.model import JobKind, JobResult, JobStatus, Outcome, Severity, SourceStatus, State
+from appliance.status.model import JobKind, JobResult, JobStatus, Outcome, Severity, SourceStatus, State, Status
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -70,8 +71,16 @@ def _name(name: str) -> Text:
 
 
 def moment(at: datetime, zone: tzinfo | None = None) -> str:
-    """`at` in the box's time zone (this machine's when None): `2026-11-20 02:00`."""
+    """`at` in the time zone (this machine's when None): `2026-11-20 02:00`."""
     return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def zone(status: Status) -> tzinfo | None:
+    """The time zone the box tells its times in; None, which is this machine's, when it names none that is known."""
+    try:
+        return ZoneInfo(status.timezone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return None
 
 
 def duration(seconds: float) -> Text:

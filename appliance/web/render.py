@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from appliance.status import words
 from appliance.status.board import Posted
@@ -18,6 +20,8 @@ from appliance.units import format_size
 
 PARTS = ("state", "problems", "jobs", "capacity", "places", "sources", "results", "plugins", "reading", "links")
 """The parts of the page, each `templates/parts/NAME.html`, shown in an element with the id `part-NAME`."""
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}")
 
 LANGUAGE_NAMES = {"ja": "日本語", "en": "English"}
 
@@ -94,11 +98,17 @@ class Renderer:
             bytes=lambda size: f"{size:,}",
             percent=words.percent,
             duration=lambda seconds: words.duration(seconds).render(language),
-            moment=lambda at: words.moment(at, self._zone),
             iso=datetime.isoformat,
             shell=shlex.quote,
+            moment=lambda at: words.moment(at, self._zone),
+            prose=lambda text: _prose(text.render(language)),
         )
         return environment
+
+
+def _prose(sentence: str) -> Markup:
+    """A sentence in which no moment is broken at its hyphens."""
+    return Markup(_MOMENT.sub(r'<span class="nowrap">\g<0></span>', str(escape(sentence))))  # noqa: S704 - escaped
 
 
 def capacity_bar(capacity: CapacityStatus) -> dict[str, str | float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import termios
 import time
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 
 import serial
 
@@ -21,7 +21,7 @@ class ConsoleOutput:
 
     Progress alone is no news. A port that is missing, vanishes or blocks is closed and tried again with the next
     Status, which is then told in full. `write_timeout` is how many seconds a port that takes nothing (flow control,
-    nobody there) may hold up the output; `zone` is the box's time zone (this machine's when None).
+    nobody there) may hold up the output.
     """
 
     name = "console"
@@ -34,14 +34,12 @@ class ConsoleOutput:
         *,
         heartbeat_minutes: int = 10,
         write_timeout: float = 2.0,
-        zone: tzinfo | None = None,
     ) -> None:
         self._port = port
         self._baud = baud
         self._language = language
         self._heartbeat = timedelta(minutes=heartbeat_minutes)
         self._write_timeout = write_timeout
-        self._zone = zone
         self._line: serial.Serial | None = None
         self._told: object = None
         self._told_at: datetime | None = None
@@ -52,9 +50,9 @@ class ConsoleOutput:
         news = _news(status)
         ascii_only = self._language == "en"
         if news != self._told or self._line is None:
-            lines = ["", *status_lines(status, self._language, zone=self._zone, ascii_only=ascii_only)]
+            lines = ["", *status_lines(status, self._language, ascii_only=ascii_only)]
         elif self._told_at is None or status.at - self._told_at >= self._heartbeat:
-            lines = brief_lines(status, self._language, zone=self._zone, ascii_only=ascii_only)
+            lines = brief_lines(status, self._language, ascii_only=ascii_only)
         else:
             return
         if self._write(lines):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,14 +9,14 @@ from appliance.status.lines import WIDTH, brief_lines, columns, printable, statu
 from appliance.status.model import JobKind, JobStatus, PlaceStatus, Progress, Status
 from appliance.text import LANGUAGES, Text
 from tests.support.sample import sample_status
-from tests.support.status import NOW, TOKYO, good_source, simple_status, statuses
+from tests.support.status import NOW, good_source, simple_status, statuses
 
 anything = st.text(st.sampled_from("abc 漢字かな、。（）%…\u0301"), max_size=300)
 
 
 @given(statuses, st.sampled_from(LANGUAGES), st.booleans())
 def test_no_line_is_wider_than_a_terminal_nor_steers_it(status: Status, language: str, ascii_only: bool) -> None:
-    for line in status_lines(status, language, zone=TOKYO, ascii_only=ascii_only):
+    for line in status_lines(status, language, ascii_only=ascii_only):
         assert columns(line) <= WIDTH
         assert line == printable(line)
         assert line.isascii() or not ascii_only
@@ -47,7 +49,7 @@ def test_ascii_and_control_characters() -> None:
 
 
 def test_an_office_reads_its_box() -> None:
-    lines = status_lines(sample_status(), "ja", zone=TOKYO)
+    lines = status_lines(sample_status(), "ja")
     page = "\n".join(lines)
     assert lines[0].startswith("2026-11-20 18:41 本社 2 階の蔵箱：注意。")
     for words in (
@@ -62,9 +64,18 @@ def test_an_office_reads_its_box() -> None:
 
 
 def test_in_brief_only_how_it_is_and_how_far_the_jobs_are() -> None:
-    lines = brief_lines(sample_status(), "en", zone=TOKYO, ascii_only=True)
+    lines = brief_lines(sample_status(), "en", ascii_only=True)
     assert lines[0].startswith("2026-11-20 18:41")
     assert sum("%" in line for line in lines) == 2
+    assert any(line.startswith("Backup smb://nas1/soumu:") for line in lines), "a title that cannot be read is its id"
+
+
+def test_moments_are_in_the_boxs_time_zone() -> None:
+    assert status_lines(simple_status(timezone="Asia/Tokyo"), "en")[0].startswith("2026-11-20 18:41")
+    assert status_lines(simple_status(timezone="Asia/Tokyo"), "en", zone=UTC)[0].startswith("2026-11-20 09:41")
+    machine = NOW.astimezone().strftime("%Y-%m-%d %H:%M")
+    for unknown in ("", "Asia/Atlantis", "/etc/passwd", "UTC+09:00"):
+        assert status_lines(simple_status(timezone=unknown), "en")[0].startswith(machine)
 
 
 def test_what_is_not_known_is_not_claimed() -> None:

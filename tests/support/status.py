@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from appliance.status.model import (
 from appliance.text import Text
 
 NOW = datetime(2026, 11, 20, 9, 41, tzinfo=UTC)
-TOKYO = timezone(timedelta(hours=9))
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 moments = st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2030, 1, 1), timezones=st.just(UTC))
 words = st.text(max_size=12)

@@ -127,6 +127,11 @@ def test_what_comes_from_outside_is_text_and_never_markup(page: str, board: Boar
     assert "&lt;script&gt;" in get(page).text
 
 
+def test_moments_in_sentences_are_not_torn_apart(page: str, board: Board) -> None:
+    board.publish(simple_status(reason="Since <2026-11-20 09:41>."))
+    assert 'Since &lt;<span class="nowrap">2026-11-20 09:41</span>&gt;.' in get(page).text
+
+
 def test_a_name_that_is_not_unicode_breaks_nothing(page: str, board: Board) -> None:
     board.publish(simple_status(reason="caf\udce9"))
     assert "caf?" in get(page).text

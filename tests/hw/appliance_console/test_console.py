@@ -20,7 +20,7 @@ from appliance.text import Text, add_catalogues
 from appliance_console import ConsoleSettings
 from appliance_console.output import ConsoleOutput
 from tests.support.sample import sample_status
-from tests.support.status import NOW, TOKYO, simple_status
+from tests.support.status import NOW, simple_status
 
 add_catalogues(Path(appliance_console.__file__).parent / "locale")
 
@@ -56,7 +56,7 @@ def line() -> Iterator[Line]:
 
 
 def test_a_status_is_told_in_plain_ascii_of_80_columns(line: Line) -> None:
-    ConsoleOutput(line.port, zone=TOKYO).show(sample_status())
+    ConsoleOutput(line.port).show(sample_status())
     data = line.read()
     assert data.isascii() and data.endswith(b"\r\n")
     assert data.count(b"\n") == data.count(b"\r\n")
@@ -67,7 +67,7 @@ def test_a_status_is_told_in_plain_ascii_of_80_columns(line: Line) -> None:
 
 
 def test_on_choice_it_is_japanese(line: Line) -> None:
-    ConsoleOutput(line.port, language="ja", zone=TOKYO).show(sample_status())
+    ConsoleOutput(line.port, language="ja").show(sample_status())
     lines = line.read().decode("utf-8").split("\r\n")
     assert any("注意" in text for text in lines)
     assert max(map(columns, lines)) <= 80
