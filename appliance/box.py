@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,8 +22,8 @@ from appliance.repository import NotARepository, Repository
 from appliance.settings import SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, Source, SourceNotFound
 from appliance.state import State
-from appliance.storage import RetryingStorage, ThrottledStorage
-from appliance.storage.interface import PlaceNotFound, Storage
+from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
+from appliance.storage.interface import ObjectNotFound, PlaceNotFound, Storage
 from appliance.text import T
 
 
@@ -55,6 +56,10 @@ HOME_KEY = "home"
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Thirty-two letters and digits without 0, 1, I and O."""
+
+
+GREETING = RetryPolicy(give_up_after=10.0)
+"""How long a place is asked for when a job begins: nobody waits a quarter of an hour to hear of a mistyped host."""
 
 
 @dataclass(frozen=True)
@@ -230,9 +235,15 @@ class Box:
         limit = self.settings.cloud.upload_limit if self.settings.cloud is not None else None
         return RetryingStorage(ThrottledStorage(raw, upload_limit=limit))
 
+    def _greeted_cloud(self) -> Storage:
+        """`cloud_storage()`, once it has answered: a job that goes on waits for its line, one that begins does not."""
+        with suppress(ObjectNotFound):
+            RetryingStorage(self.raw_cloud_storage(), GREETING).stat("config")
+        return self.cloud_storage()
+
     def gated_cloud(self) -> GatedStorage:
         """The cloud behind the capacity gate: the only way to write there. What it holds is measured first."""
-        storage = self.cloud_storage()
+        storage = self._greeted_cloud()
         ledger = Ledger.measure(storage, capacity=self.capacity, reserve=self.reserve)
         return GatedStorage(storage, ledger)
 
@@ -256,7 +267,7 @@ class Box:
 
     def open_cloud(self) -> Repository:
         """The cloud's repository, to read from. Raises as `open_home` does, and `NotARepository` while it is empty."""
-        return Repository.open(self.cloud_storage(), self.password())
+        return Repository.open(self._greeted_cloud(), self.password())
 
     def set_up(self, entropy: Callable[[int], bytes] = os.urandom) -> SetUp:
         """Makes what is missing: the password file with a new recovery key, and the repository. May be repeated."""

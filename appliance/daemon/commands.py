@@ -48,7 +48,8 @@ class Commands:
         }
 
     async def status(self, _: Mapping[str, Any]) -> Answer:
-        """The Status, texts unrendered."""
+        """The Status of this very moment, texts unrendered."""
+        self._daemon.publish()
         yield {"result": codec.to_json(self._daemon.board.current())}
 
     async def sources(self, _: Mapping[str, Any]) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.schedule import Schedule, due_slots
@@ -21,14 +20,6 @@ _IN_FORCE = "schedule.in-force"
 _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED, Outcome.PARTIAL, Outcome.DONE)
 
 
-@dataclass(frozen=True)
-class Due:
-    """What the clock says: the slot to run now, if any, and the next planned moment."""
-
-    run: datetime | None
-    next_at: datetime | None
-
-
 class Planner:
     """Keeps a schedule's slots in the state. A slot is recorded before it runs, so that it never runs twice."""
 
@@ -36,8 +27,12 @@ class Planner:
         self._schedule = schedule
         self._state = state
 
-    def look(self, now: datetime) -> Due:
-        """Which slot is to be run now; it is recorded as started, and those that were missed as missed."""
+    def next_after(self, now: datetime) -> datetime | None:
+        """The next planned moment."""
+        return self._schedule.next_after(now)
+
+    def look(self, now: datetime) -> datetime | None:
+        """The slot to run now, if any; it is recorded as started, and those that were missed as missed."""
         due = due_slots(self._schedule, self._handled(now), now)
         for missed in due.missed:
             logger.warning("the planned run of %s was missed", missed)
@@ -45,7 +40,7 @@ class Planner:
         if due.run is not None:
             logger.info("the planned run of %s starts%s", due.run, ", late" if due.late else "")
             self._record(due.run, SlotOutcome.STARTED)
-        return Due(due.run, due.next_at)
+        return due.run
 
     def ended(self, slot: datetime, outcomes: Iterable[Outcome]) -> None:
         """The run of `slot` ended: as the worst of its jobs did."""

@@ -76,7 +76,6 @@ class Daemon:
         self._started_at = box.clock()
         self._stopping = False
         self._probed = False
-        self._next_run_at: datetime | None = None
         self._page_urls: tuple[str, ...] = ()
         self._page_problem: PageUnavailable | None = None
         self._followers: set[asyncio.Task[None]] = set()
@@ -122,7 +121,7 @@ class Daemon:
         while not stop.is_set():
             self._changed.clear()
             self._start_planned_run()
-            self._publish()
+            self.publish()
             self._notifier.alive()
             changed = asyncio.create_task(self._changed.wait())
             await asyncio.wait({stopped, changed}, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +133,7 @@ class Daemon:
         logger.info("kurabako ends in order")
         self._stopping = True
         self._notifier.stopping()
-        self._publish()
+        self.publish()
         await self.supervisor.close()
         for task in (*background, *self._followers):
             task.cancel()
@@ -197,9 +196,8 @@ class Daemon:
     def _start_planned_run(self) -> None:
         if not self.watcher.looked.is_set():
             return
-        due = self._planner.look(self._box.clock())
-        self._next_run_at = due.next_at
-        if due.run is None:
+        slot = self._planner.look(self._box.clock())
+        if slot is None:
             return
         # A removable disk that is not there is no failure of this run; that it is overdue is told elsewhere.
         wanted = [
@@ -208,7 +206,7 @@ class Daemon:
             if known.designated and (known.found.present or not known.found.removable)
         ]
         jobs = self.start_backup(wanted) if wanted else ()
-        self._in_background(self._follow_slot(due.run, jobs))
+        self._in_background(self._follow_slot(slot, jobs))
 
     async def _follow_slot(self, slot: datetime, jobs: Sequence[Job]) -> None:
         self._planner.ended(slot, [(await job.ended()).outcome for job in jobs])
@@ -222,7 +220,7 @@ class Daemon:
             stopping=self._stopping,
             jobs=tuple(job.status() for job in self.supervisor.running),
             problems=tuple(self._own_problems()),
-            next_run_at=self._next_run_at,
+            next_run_at=self._planner.next_after(self._box.clock()),
             page_urls=self._page_urls,
             sources=self.watcher.known,
         )
@@ -235,7 +233,8 @@ class Daemon:
             error = self._page_problem
             yield Problem(error.code, Severity.WARNING, error.what, self._started_at, safe=error.safe, todo=error.todo)
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Puts up a new Status, if anything in it is new."""
         previous = self.board.current()
         try:
             status = self._compose(previous)
