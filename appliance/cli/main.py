@@ -142,7 +142,14 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:], os.environ))
+    code = run(sys.argv[1:], os.environ)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has gone, as `head` goes. Python would complain when it flushes once more at its end.
+        code = ExitCode.FAILED
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -197,9 +204,13 @@ def _language(asked: str | None, environment: Mapping[str, str], config: Path) -
 
 def _peek(words: Sequence[str], option: str) -> str | None:
     """The value of a global option before the command line is read in full, as help and errors need it then."""
-    for place, word in enumerate(words):
-        if word == option and place + 1 < len(words):
-            return words[place + 1]
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
+    waiting = iter(words)
+    for word in waiting:
+        if not word.startswith("-"):
+            break
+        name, given, value = word.partition("=")
+        if name in ("--config", "--lang"):
+            value = value if given else next(waiting, "")
+            if name == option:
+                return value
     return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.plugins.guard import Hung, Worker, within
+from appliance.plugins.guard import Hung, Quit, Worker, within
 from appliance.plugins.manager import PluginManager, StorageKindUnknown
 from appliance.plugins.registry import DEFAULT_BUDGET, PluginFailed
 
-__all__ = ["DEFAULT_BUDGET", "Hung", "PluginFailed", "PluginManager", "StorageKindUnknown", "Worker", "within"]
+__all__ = ["DEFAULT_BUDGET", "Hung", "PluginFailed", "PluginManager", "Quit", "StorageKindUnknown", "Worker", "within"]

@@ -23,12 +23,19 @@ class Hung(Exception):
         self.seconds = seconds
 
 
+class Quit(Exception):
+    """The code tried to end the program, with `SystemExit` or its like. (A Ctrl-C by a person is no such thing.)"""
+
+    def __init__(self, raised: BaseException) -> None:
+        super().__init__(f"{type(raised).__name__}: {raised}")
+
+
 @dataclass(frozen=True)
 class _Answer(Generic[Result]):
     """How a call ended: with a value, or with what it raised."""
 
     value: Result | None = None
-    raised: BaseException | None = None
+    raised: Exception | None = None
 
 
 class Worker:
@@ -39,7 +46,7 @@ class Worker:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def call(self, function: Callable[[], Result], seconds: float) -> Result:
-        """`function()` in the worker's thread. Raises what it raises, and `Hung` when it takes longer than `seconds`.
+        """`function()` in the worker's thread. Raises what it raises, `Quit`, and `Hung` after `seconds`.
 
         After `Hung` the worker is still busy with that call: it is of no further use.
         """
@@ -48,8 +55,10 @@ class Worker:
         def answer() -> None:
             try:
                 answers.put(_Answer(value=function()))
-            except BaseException as error:  # also SystemExit, which must not end the box
+            except Exception as error:
                 answers.put(_Answer(raised=error))
+            except BaseException as error:
+                answers.put(_Answer(raised=Quit(error)))
 
         self._calls.put(answer)
         try:
@@ -70,7 +79,7 @@ class Worker:
 
 
 def within(seconds: float, function: Callable[[], Result], name: str = "guarded") -> Result:
-    """`function()` in a thread of its own. Raises what it raises, and `Hung` when it takes longer than `seconds`."""
+    """`function()` in a thread of its own. Raises what `Worker.call` raises."""
     worker = Worker(name)
     try:
         return worker.call(function, seconds)

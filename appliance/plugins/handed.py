@@ -45,7 +45,7 @@ class GuardedOutput:
         except Hung as hung:
             self._stuck = True
             self._registry.set_aside(self._plugin, blame(doing, hung, quote=False))
-        except BaseException as error:  # whatever a device's driver raises
+        except Exception as error:  # whatever a device's driver raises
             self._failures += 1
             why = self._plugin.trouble[doing] = blame(doing, error, quote=False)
             if self._failures >= FAILURES_ALLOWED:
@@ -58,7 +58,7 @@ class GuardedOutput:
         if not self._stuck:
             try:
                 self._worker.call(self._output.close, self._registry.budget)
-            except BaseException as error:  # the box is ending; it is noted and that is all
+            except Exception as error:  # the box is ending; it is noted and that is all
                 log.warning("plugin %s cannot close %s: %s", self._plugin.name, self._name, type(error).__name__)
         self._worker.close()
 

@@ -29,7 +29,7 @@ import pluggy
 
 from appliance.errors import KurabakoError
 from appliance.hookspecs import ENTRY_POINT_GROUP, PROJECT, KurabakoSpec, PluginContext
-from appliance.plugins.guard import Hung, within
+from appliance.plugins.guard import Hung, Quit, within
 from appliance.plugins.promises import PromiseBroken, kept
 from appliance.status.model import PluginStatus
 from appliance.text import T, Text, add_catalogues
@@ -63,7 +63,7 @@ class Plugin:
 
     def status(self) -> PluginStatus:
         state = "active" if self.active else "blocked" if self.blocked else "set-aside"
-        why = self.why_set_aside or next(iter(self.trouble.values()), None)
+        why = self.why_set_aside or next(iter(list(self.trouble.values())), None)
         return PluginStatus(self.name, self.distribution, self.version, state, why, self.hooks)
 
 
@@ -122,7 +122,7 @@ class Registry:
         except Hung as hung:
             self.set_aside(plugin, T("its import did not end within {seconds} s", seconds=f"{hung.seconds:g}"))
             return
-        except BaseException as error:  # whatever a stranger's module raises, the box starts
+        except Exception as error:  # whatever a stranger's module raises, the box starts
             self.set_aside(plugin, T("it cannot be imported ({error})", error=_say(error)), error)
             return
         try:
@@ -131,7 +131,7 @@ class Registry:
         except (pluggy.PluginValidationError, _NotAPlugin) as error:
             self.set_aside(plugin, _reason(error))
             return
-        except BaseException as error:  # its attributes are its code, too
+        except Exception as error:  # its attributes are its code, too
             self.set_aside(plugin, T("it cannot be examined ({error})", error=_say(error)), error)
             return
         plugin.hooks = tuple(sorted(caller.name for caller in self._hooks.get_hookcallers(module) or ()))
@@ -140,7 +140,7 @@ class Registry:
         for folder in getattr(package, "__path__", ()):
             add_catalogues(Path(folder) / "locale")
 
-    def set_aside(self, plugin: Plugin, why: Text, error: BaseException | None = None) -> None:
+    def set_aside(self, plugin: Plugin, why: Text, error: Exception | None = None) -> None:
         """Names what the plugin did and calls it no more. The first reason stays."""
         with self._lock:
             if plugin.active:
@@ -167,7 +167,7 @@ class Registry:
             return within(self.budget, function, f"{plugin.name} {doing}")
         except KurabakoError:
             raise
-        except BaseException as error:  # SystemExit and its like included
+        except Exception as error:
             self.set_aside(plugin, blame(doing, error, quote=secret_free), error)
             raise PluginFailed(plugin) from error
 
@@ -245,7 +245,7 @@ def _reason(error: pluggy.PluginValidationError | _NotAPlugin) -> Text:
     return T("its hooks do not fit ({error})", error=" ".join(str(error).split()))
 
 
-def blame(doing: str, error: BaseException, *, quote: bool) -> Text:
+def blame(doing: str, error: Exception, *, quote: bool) -> Text:
     """What a plugin did wrong, for its status."""
     if isinstance(error, Hung):
         return T("{hook} did not answer within {seconds} s", hook=doing, seconds=f"{error.seconds:g}")
@@ -254,18 +254,20 @@ def blame(doing: str, error: BaseException, *, quote: bool) -> Text:
     return T("{hook} failed ({error})", hook=doing, error=_say(error) if quote else _where(error))
 
 
-def _say(error: BaseException) -> str:
+def _say(error: Exception) -> str:
+    if isinstance(error, Quit):
+        return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _where(error: BaseException) -> str:
+def _where(error: Exception) -> str:
     """The exception's type and place without its words, which may quote a secret from the settings."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
 
 
-def _trace(error: BaseException | None) -> str:
+def _trace(error: Exception | None) -> str:
     return "" if error is None else "\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()
 
 

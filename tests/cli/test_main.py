@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,3 +175,24 @@ def test_broken_settings_stop_what_needs_them_but_not_help(call: Call) -> None:
     assert answer.code == 1
     assert "line 2: plugins.blocked = 3: write a list in brackets" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_global_options_are_looked_for_before_the_command_only(call: Call) -> None:
+    answer = call("settings", "check", "--lang", "ja", config="")
+    assert (answer.code, answer.stdout) == (2, "")
+    assert "No such option: --lang" in answer.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_is_no_reason_for_a_traceback(unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", "from appliance.cli.main import main; main()", "plugins", "--json"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        timeout=60,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
