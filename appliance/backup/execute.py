@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from appliance import __version__
-from appliance.backup.files import SMALL, Events, FileReaders, FileTask
+from appliance.backup.files import Events, FileReaders, FileTask, is_large
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.backup.plan import BackupPlan, path_names
@@ -47,14 +47,15 @@ def execute_backup(
     source: Source | Sequence[Source],
     *,
     now: Callable[[], datetime],
-    workers: int = 2,
+    workers: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> BackupReport:
     """Makes the planned snapshot of the sources that were planned, in the same order.
 
-    `workers` files are read at once (1 suits a spinning disk, more a server over a network). `on_progress` is called
-    from any thread, one call at a time, after each directory and each few files; it is for the caller to show fewer.
+    `workers` files are read at once: 1 suits the file systems of this machine, more a server over a network. All cores
+    compress and encrypt in any case. `on_progress` is called from any thread, one call at a time, after each directory
+    and each few files; it is for the caller to show fewer.
 
     What is wrong with single files, or with a source as a whole, is in the report. Raised is what keeps the
     repository from being written, such as a full place; what was stored by then is used by the next run. Nothing is
@@ -288,7 +289,7 @@ class _Run:
             self._counts["files_changed"] += len(tasks) - new
             self._counts["total_files_processed"] += len(tasks)
             self._counts["total_bytes_processed"] += sum(task.node.size for task in tasks)
-            self._bytes_done += sum(task.node.size for task in tasks if task.entry.size <= SMALL)
+            self._bytes_done += sum(task.node.size for task in tasks if not is_large(task))
         if tasks:
             self._report_progress(tasks[-1].path)
 

@@ -1,14 +1,19 @@
-"""Reading files: threads that turn files into blobs while the walk goes on.
+"""Reading files and turning them into blobs.
 
-Small files travel in batches, so that handing them over costs little per file; a large file is read and cut by
-one thread while others hash, compress and encrypt its chunks. Every queue is bounded: a walk that is faster
-than the disk waits, and memory does not grow with the number or the size of files.
+Small files travel in batches: all of a batch are opened, which lets the disk fetch them at once, then read, and
+while another thread compresses them the next batch is read. Large files are cut by the reading thread while others
+hash, compress and encrypt the chunks. Nothing grows with the number or the size of files.
+
+One reader reads in the thread that walks. That is the fastest for a file system of this machine: its answers
+come at once, and two threads that make thousands of small system calls mostly wait for each other (Python
+runs one of them at a time). More readers are threads of their own, for sources that take time to answer.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,16 +21,20 @@ from typing import NamedTuple
 
 from appliance.backup.folders import Folder, Folders
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
-from appliance.sources.interface import Entry, Path, Source, SourceError
+from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile
 from appliance.text import T
 
 SMALL = 512 << 10
 """Files up to this size are a single chunk."""
 
-_BATCH_FILES = 200
+_BATCH_FILES = 128
 _BATCH_BYTES = 4 << 20
+_BATCHES_UNFINISHED = 2
 _CHUNKS_IN_FLIGHT = 6
 """Chunks of large files, per saving thread, that wait or are worked on; a chunk has at most 8 MiB."""
+
+_ATTEMPTS = 2
+"""Times a file is read that changes meanwhile."""
 
 
 class FileTask(NamedTuple):
@@ -53,141 +62,6 @@ class Events:
     check: Callable[[], None]
 
 
-class FileReaders:
-    """A crew of threads that reads files. `submit` from one thread, then `finish`.
-
-    The first failure that is not about a single file stops everything; `submit` and `finish` raise it.
-    """
-
-    def __init__(
-        self,
-        chunker: Chunker,
-        writer: BlobWriter,
-        folders: Folders,
-        events: Events,
-        *,
-        readers: int,
-        savers: int,
-    ) -> None:
-        self._chunker = chunker
-        self._writer = writer
-        self._folders = folders
-        self._events = events
-        self._batch: list[FileTask] = []
-        self._batch_bytes = 0
-        self._queue: queue.Queue[list[FileTask] | None] = queue.Queue(2 * readers)
-        self._failure: BaseException | None = None
-        self._in_flight = threading.Semaphore(_CHUNKS_IN_FLIGHT * savers)
-        self._savers = ThreadPoolExecutor(savers, thread_name_prefix="save")
-        self._threads = [threading.Thread(target=self._work, name=f"read-{n}") for n in range(readers)]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, task: FileTask) -> None:
-        """Reads this file soon; may wait until the readers have caught up."""
-        if task.entry.size > SMALL:
-            self._hand_over([task])
-            return
-        self._batch.append(task)
-        self._batch_bytes += task.entry.size
-        if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
-            self._hand_over_batch()
-
-    def finish(self) -> None:
-        """Waits until every file is read and saved."""
-        self._hand_over_batch()
-        self.stop()
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self) -> None:
-        """Ends the threads, after what they have been given."""
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._savers.shutdown(wait=True)
-
-    def abort(self, failure: BaseException) -> None:
-        """Ends the threads, leaving what they have been given."""
-        self._failure = self._failure or failure
-        self.stop()
-
-    def _hand_over_batch(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        if batch:
-            self._hand_over(batch)
-
-    def _hand_over(self, batch: list[FileTask]) -> None:
-        if self._failure is not None:
-            raise self._failure
-        self._queue.put(batch)
-
-    def _work(self) -> None:
-        while (batch := self._queue.get()) is not None:
-            if self._failure is not None:
-                continue  # emptying the queue lets a waiting walk go on to its end
-            try:
-                self._events.check()
-                nodes = [self._read(task) for task in batch]
-                self._events.on_files([task for task, node in zip(batch, nodes, strict=True) if node is not None])
-                self._folders.settle([(task.folder, node) for task, node in zip(batch, nodes, strict=True)])
-            except BaseException as failure:
-                self._failure = failure
-
-    def _read(self, task: FileTask) -> Node | None:
-        """The finished node, or None when the file could not be read."""
-        if self._events.is_lost(task.source):
-            return None
-        try:
-            torn = self._read_once(task) and self._read_once(task)
-        except SourceError as error:
-            self._events.on_error(task.source, task.path, error)
-            return None
-        if torn:
-            self._events.on_error(task.source, task.path, FileChanged(task.path))
-        return task.node
-
-    def _read_once(self, task: FileTask) -> bool:
-        """Reads and saves the file; True when it changed meanwhile."""
-        file = task.source.open(task.path, task.entry)
-        content: list[str] = []
-        size = 0
-        try:
-            if task.entry.size > SMALL:
-                futures: list[Future[str]] = []
-                for chunk in self._chunker.chunks(file):
-                    self._events.check()
-                    size += len(chunk)
-                    futures.append(self._save_soon(chunk))
-                    self._events.on_bytes(task.path, len(chunk))
-                content = [future.result() for future in futures]
-            else:
-                for chunk in self._chunker.chunks(file, task.entry.size):
-                    size += len(chunk)
-                    content.append(self._writer.save(BlobType.DATA, chunk).id.hex())
-            torn = file.changed()
-        finally:
-            file.close()
-        task.node.content = content
-        task.node.size = size
-        return torn
-
-    def _save_soon(self, chunk: memoryview) -> Future[str]:
-        self._in_flight.acquire()
-        try:
-            return self._savers.submit(self._save, chunk)
-        except BaseException:
-            self._in_flight.release()
-            raise
-
-    def _save(self, chunk: memoryview) -> str:
-        try:
-            return self._writer.save(BlobType.DATA, chunk).id.hex()
-        finally:
-            self._in_flight.release()
-
-
 class FileChanged(SourceError):
     """A file was written to while it was read, twice in a row. What was read is kept."""
 
@@ -200,3 +74,218 @@ class FileChanged(SourceError):
                 path=b"/".join(path).decode("utf-8", "backslashreplace"),
             )
         )
+
+
+class FileReader:
+    """Reads batches of files, for one thread. A batch is one large file or some small ones."""
+
+    def __init__(
+        self, chunker: Chunker, writer: BlobWriter, folders: Folders, events: Events, save_soon: SaveSoon
+    ) -> None:
+        self._chunker = chunker
+        self._writer = writer
+        self._folders = folders
+        self._events = events
+        self._save_soon = save_soon
+        self._unfinished: deque[Callable[[], None]] = deque()
+
+    def read(self, batch: list[FileTask]) -> None:
+        """Reads the batch now; finishes it when the next ones have been read, or by `finish`."""
+        self._events.check()
+        self._unfinished.append(self._read_large(batch[0]) if is_large(batch[0]) else self._read_small(batch))
+        if len(self._unfinished) > _BATCHES_UNFINISHED:
+            self._unfinished.popleft()()
+
+    def finish(self) -> None:
+        """Returns when everything read is saved, and its folders know."""
+        while self._unfinished:
+            self._unfinished.popleft()()
+
+    def _read_large(self, task: FileTask) -> Callable[[], None]:
+        """Saves a file's chunks while it is read."""
+        futures: list[Future[str]] = []
+
+        def read(file: SourceFile) -> None:
+            futures.clear()
+            task.node.size = 0
+            for chunk in self._chunker.chunks(file):
+                self._events.check()
+                task.node.size += len(chunk)
+                futures.append(self._save_soon(chunk))
+                self._events.on_bytes(task.path, len(chunk))
+
+        was_read = self._read_whole(task, self._open(task), read)
+
+        def finish() -> None:
+            task.node.content = [future.result() for future in futures]
+            self._settle([(task, was_read)])
+
+        return finish
+
+    def _read_small(self, tasks: list[FileTask]) -> Callable[[], None]:
+        """Reads files that are small, or were when they were listed."""
+        files = [self._open(task) for task in tasks]
+        chunks: list[memoryview] = []
+        read: list[tuple[FileTask, bool]] = []
+        counts: list[int] = []
+        for task, file in zip(tasks, files, strict=True):
+            before = len(chunks)
+
+            def read_chunks(file: SourceFile, task: FileTask = task, before: int = before) -> None:
+                del chunks[before:]
+                chunks.extend(self._chunker.chunks(file, task.entry.size))
+
+            read.append((task, self._read_whole(task, file, read_chunks)))
+            task.node.size = sum(map(len, chunks[before:]))
+            counts.append(len(chunks) - before)
+        finish_saving = self._writer.begin_many(BlobType.DATA, chunks)
+
+        def finish() -> None:
+            saved = iter(finish_saving())
+            for (task, _), count in zip(read, counts, strict=True):
+                task.node.content = [next(saved).id.hex() for _ in range(count)]
+            self._settle(read)
+
+        return finish
+
+    def _settle(self, read: list[tuple[FileTask, bool]]) -> None:
+        self._events.on_files([task for task, was_read in read if was_read])
+        self._folders.settle([(task.folder, task.node if was_read else None) for task, was_read in read])
+
+    def _open(self, task: FileTask) -> SourceFile | None:
+        if self._events.is_lost(task.source):
+            return None
+        try:
+            return task.source.open(task.path, task.entry)
+        except SourceError as error:
+            self._events.on_error(task.source, task.path, error)
+            return None
+
+    def _read_whole(self, task: FileTask, file: SourceFile | None, read: Callable[[SourceFile], None]) -> bool:
+        """Whether `read` could read the file, which is opened once more if it changes meanwhile."""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                file = self._open(task)
+            if file is None:
+                return False
+            try:
+                read(file)
+                if not file.changed():
+                    return True
+            except SourceError as error:
+                self._events.on_error(task.source, task.path, error)
+                return False
+            finally:
+                file.close()
+        self._events.on_error(task.source, task.path, FileChanged(task.path))
+        return True
+
+
+class FileReaders:
+    """All readers of a run. `submit` from one thread, then `finish` or `abort`.
+
+    The first failure that is not about a single file stops everything; `submit` and `finish` raise it.
+    """
+
+    def __init__(
+        self, chunker: Chunker, writer: BlobWriter, folders: Folders, events: Events, *, readers: int, savers: int
+    ) -> None:
+        self._batch: list[FileTask] = []
+        self._batch_bytes = 0
+        self._failure: BaseException | None = None
+        self._save_soon = SaveSoon(writer, savers)
+        self._own_reader = FileReader(chunker, writer, folders, events, self._save_soon)
+        self._queue: queue.Queue[list[FileTask] | None] = queue.Queue(readers)
+        self._threads = [
+            threading.Thread(
+                target=self._work,
+                args=(FileReader(chunker, writer, folders, events, self._save_soon),),
+                name=f"read-{number}",
+            )
+            for number in range(readers if readers > 1 else 0)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: FileTask) -> None:
+        """Reads this file now or soon; waits when too much is waiting already."""
+        if is_large(task):
+            self._hand_over([task])
+            return
+        self._batch.append(task)
+        self._batch_bytes += task.entry.size
+        if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
+            self._hand_over_batch()
+
+    def finish(self) -> None:
+        """Waits until every file is read and saved."""
+        self._hand_over_batch()
+        self._own_reader.finish()
+        self._stop()
+        if self._failure is not None:
+            raise self._failure
+
+    def abort(self, failure: BaseException) -> None:
+        """Ends the threads, leaving what they have been given."""
+        self._failure = self._failure or failure
+        self._stop()
+
+    def _stop(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._save_soon.close()
+
+    def _hand_over_batch(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if batch:
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: list[FileTask]) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._threads:
+            self._queue.put(batch)
+        else:
+            self._own_reader.read(batch)
+
+    def _work(self, reader: FileReader) -> None:
+        while (batch := self._queue.get()) is not None:
+            self._guard(reader.read, batch)
+        self._guard(reader.finish)
+
+    def _guard(self, work: Callable[..., None], *arguments: object) -> None:
+        """Works unless all work has stopped: then the queue is emptied, so that a waiting walk comes to its end."""
+        if self._failure is None:
+            try:
+                work(*arguments)
+            except BaseException as failure:
+                self._failure = failure
+
+
+class SaveSoon:
+    """Saves chunks of large files on threads of its own, so many at a time."""
+
+    def __init__(self, writer: BlobWriter, threads: int) -> None:
+        self._writer = writer
+        self._in_flight = threading.Semaphore(_CHUNKS_IN_FLIGHT * threads)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="save")
+
+    def __call__(self, chunk: memoryview) -> Future[str]:
+        """The chunk's id, when it is saved."""
+        self._in_flight.acquire()
+        return self._executor.submit(self._save, chunk)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+
+    def _save(self, chunk: memoryview) -> str:
+        try:
+            return self._writer.save(BlobType.DATA, chunk).id.hex()
+        finally:
+            self._in_flight.release()
+
+
+def is_large(task: FileTask) -> bool:
+    return task.entry.size > SMALL

@@ -190,6 +190,7 @@ class LocalSource:
                 found = os.fstat(fd)
                 if _TYPES[stat.S_IFMT(found.st_mode)] is not entry.type:
                     raise SourceError(T("{path} is no longer a regular file.", path=display(path)), gone=True)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
             except BaseException:
                 os.close(fd)
                 raise

@@ -156,7 +156,7 @@ class VanishingSource(WrappedSource):
 
 
 class ChangingSource(WrappedSource):
-    """Its files are written to while they are read, the first `times` times."""
+    """Each of its files is written to while it is read, the first `times` times."""
 
     def __init__(self, inner: Source, times: int) -> None:
         super().__init__(inner)
@@ -165,9 +165,8 @@ class ChangingSource(WrappedSource):
 
     def open(self, path: Path, entry: Entry) -> SourceFile:
         self.opened.append(path)
-        self.times -= 1
         file = super().open(path, entry)
-        return _ChangedFile(file) if self.times >= 0 else file
+        return _ChangedFile(file) if self.opened.count(path) <= self.times else file
 
 
 class _ChangedFile:
