@@ -68,9 +68,7 @@ def demo(
         )
         secret = stage.secret_key_file.read_text(encoding="ascii").strip()
         s3 = stack.enter_context(embedded_s3(secret))
-        out.say(
-            T("An S3 server runs on this machine, in memory only: {endpoint}", endpoint=s3.endpoint)
-        )
+        out.say(T("An S3 server runs on this machine, in memory only: {endpoint}", endpoint=s3.endpoint))
         serial_port = stack.enter_context(serial_line(stage.serial_log))
         write_settings(stage, s3, serial_port, invocation(context).language)
         box = stack.enter_context(_box(stage))
@@ -89,13 +87,14 @@ def demo(
 def _play(out: Printer, stage: Stage, box: Box, s3: S3) -> dict[str, Any]:
     """Does with the daemon what a newcomer would, and tells it; the figures for `--json`."""
     with _client(box) as client:
-        sources = _show_sources(out, client)
+        _show_sources(out, client)
         sample = f"folder:{stage.sample}"
         client.ask("designate", {"id": sample})
         out.say("", T("The sample folder is designated and backed up now; all else is left alone."))
         jobs = [*_jobs(out, client, "backup", {"sources": [sample]})]
         jobs += _jobs(out, client, "check", {"read_data": True, "cloud": True})
         status = client.ask("status")
+        sources = client.ask("sources")
     from appliance.daemon.capacity import current_capacity
 
     capacity = current_capacity(box)
@@ -119,11 +118,10 @@ def _play(out: Printer, stage: Stage, box: Box, s3: S3) -> dict[str, Any]:
     }
 
 
-def _show_sources(out: Printer, client: ControlClient) -> list[dict[str, Any]]:
+def _show_sources(out: Printer, client: ControlClient) -> None:
     from appliance.status import codec
 
-    answer: list[dict[str, Any]] = client.ask("sources")
-    found = [codec.decode(SourceStatus, one) for one in answer]
+    found = [codec.decode(SourceStatus, one) for one in client.ask("sources")]
     out.say("", T("Detected on this machine:"))
     out.table(
         (T("Kind"), T("Title"), T("Size"), T("ID")),
@@ -137,7 +135,6 @@ def _show_sources(out: Printer, client: ControlClient) -> list[dict[str, Any]]:
             for one in found
         ],
     )
-    return answer
 
 
 def _jobs(out: Printer, client: ControlClient, command: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
