@@ -2,6 +2,9 @@
 
 Texts stay unrendered, so that a Status can cross processes and be read in any language later; given a language,
 they become plain strings, for programs that show them. Moments are ISO 8601 with their offset.
+
+A path may hold bytes that are no Unicode, which Python has as lone surrogates. Unrendered they are kept, so the JSON
+is to be written in ASCII (`json.dumps` does); given a language they become `?`.
 """
 
 from __future__ import annotations
@@ -35,17 +38,15 @@ def encode(value: Any, language: str | None = None) -> Any:
     """JSON values of any value of `appliance.status.model`: a Progress, a JobResult …"""
     match value:
         case Text():
-            return encode(value.to_json() if language is None else value.render(language))
+            return value.to_json() if language is None else encode(value.render(language), language)
         case Enum():
             return value.value
         case datetime():
             return value.isoformat()
-        case str():
-            return value.encode("utf-8", "replace").decode("utf-8")  # a file's name may not be Unicode; JSON is
+        case str() if language is not None:
+            return value.encode("utf-8", "replace").decode("utf-8")
         case tuple():
             return [encode(item, language) for item in value]
-        case Mapping():
-            return {name: encode(item, language) for name, item in value.items()}
     if dataclasses.is_dataclass(value):
         return {field.name: encode(getattr(value, field.name), language) for field in dataclasses.fields(value)}
     return value

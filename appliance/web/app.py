@@ -6,6 +6,7 @@ page reloads itself. Nothing on it changes anything, and no secret is ever in a 
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
@@ -70,11 +71,12 @@ def create_app(
         return response
 
     @app.get("/api/status", response_class=JSONResponse)
-    async def status(lang: _Language = None) -> JSONResponse:
+    async def status(lang: _Language = None) -> Response:
         """The Status; with `lang` its texts are words, without it messages and values to be rendered by the reader."""
         if lang is not None and lang not in LANGUAGES:
             raise HTTPException(400, f"lang is one of {', '.join(LANGUAGES)}")
-        return JSONResponse(to_json(board.current(), lang), headers=_FRESH)
+        body = json.dumps(to_json(board.current(), lang), ensure_ascii=lang is None)
+        return Response(body, media_type="application/json", headers=_FRESH)
 
     @app.get("/api/events", response_class=StreamingResponse)
     async def stream(

@@ -136,6 +136,7 @@ def test_a_name_that_is_not_unicode_breaks_nothing(page: str, board: Board) -> N
     board.publish(simple_status(reason="caf\udce9"))
     assert "caf?" in get(page).text
     assert get(f"{page}/api/status?lang=en").json()["reason"] == "caf?"
+    assert from_json(get(f"{page}/api/status").json()) == board.current()
 
 
 def test_the_status_is_there_as_json(page: str, board: Board) -> None:
