@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from appliance.plugins import DEFAULT_BUDGET
 from appliance.schedule.rule import ScheduleError, parse_rule
 from appliance.settings.lines import KeyPath
 from appliance.settings.secret import SecretFile
@@ -196,7 +197,7 @@ class PluginsSettings(Section):
     """`[plugins]`: which plugins are used. Read before the plugins, and so before their tables."""
 
     blocked: tuple[str, ...] = ()
-    time_budget: Annotated[float, Field(gt=0, le=600)] = 20.0
+    time_budget: Annotated[float, Field(gt=0, le=600)] = DEFAULT_BUDGET
 
 
 CORE_SECTIONS: Mapping[str, type[Section]] = {
