@@ -1,0 +1,83 @@
+"""What is remembered of jobs and places, across restarts that nobody announced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.daemon.jobs import BackupJob, CheckJob, JobReport, JobRequest, ReplicateJob, RestoreJob
+from appliance.daemon.memory import Memory
+from appliance.state import State
+from appliance.status.model import Outcome
+from appliance.text import T
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    state = State(tmp_path / "state.db")
+    yield state
+    state.close()
+
+
+def test_a_job_that_ended_was_not_interrupted(state: State) -> None:
+    memory = Memory(state)
+    memory.started("1", BackupJob("a"), NOON)
+    memory.ended("1", BackupJob("a"), NOON, LATER, JobReport(Outcome.DONE, T("good"), 0, 5))
+    assert memory.interrupted(LATER) == ()
+    assert [(one.id, one.outcome, one.bytes_done) for one in state.results()] == [("1", Outcome.DONE, 5)]
+
+
+def test_interrupted_jobs_are_told_once_and_those_that_can_go_on_do(state: State) -> None:
+    requests: list[JobRequest] = [BackupJob("a"), ReplicateJob(), RestoreJob("latest", "/x"), CheckJob()]
+    for number, request in enumerate(requests):
+        Memory(state).started(str(number), request, NOON)
+    memory = Memory(state)
+    assert memory.interrupted(LATER) == (BackupJob("a"), ReplicateJob())
+    assert memory.interrupted(LATER) == ()
+    assert sorted(one.id for one in state.results()) == ["0", "1", "2", "3"]
+    assert {one.outcome for one in state.results()} == {Outcome.FAILED}
+
+
+def test_a_note_of_another_version_is_passed_over(state: State) -> None:
+    state.set_value("jobs.running", {"9": {"request": '{"kind":"defragment"}', "started_at": NOON.isoformat()}})
+    assert Memory(state).interrupted(LATER) == ()
+    assert state.value("jobs.running") == {}
+
+
+def test_silence_counts_from_when_it_began(state: State) -> None:
+    memory = Memory(state)
+    assert memory.place("cloud", "s3:x").reachable is None
+    memory.found_place("cloud", "s3:x", True, NOON)
+    for minutes in (5, 20, 35):
+        memory.found_place("cloud", "s3:x", False, NOON + timedelta(minutes=minutes))
+    silent = memory.place("cloud", "s3:x")
+    assert (silent.reachable, silent.checked_at) == (False, NOON + timedelta(minutes=5))
+    memory.found_place("cloud", "s3:x", True, LATER)
+    assert memory.place("cloud", "s3:x").checked_at == LATER
+    assert memory.place("cloud", "s3:another").reachable is None, "what is known is of that place"
+
+
+def test_what_waits_for_room_is_known_until_it_went(state: State) -> None:
+    memory = Memory(state)
+
+    def replicated(refused: list[int]) -> None:
+        details = {
+            "capacity": {"used_bytes": 7, "objects": 2, "capacity_bytes": 10},
+            "cloud": {"location": "s3:x", "stored_bytes": 7, "snapshots": 1},
+            "refused": [{"needed_bytes": needed} for needed in refused],
+            "refused_count": len(refused),
+        }
+        report = JobReport(Outcome.REFUSED if refused else Outcome.DONE, T("x"), 0, details=details)
+        memory.ended("1", ReplicateJob(), NOON, LATER, report)
+
+    replicated([5, 9])
+    assert memory.waiting() == (2, 5)
+    assert (state.usages()[0].used_bytes, memory.place("cloud", "s3:x").snapshots) == (7, 1)
+    replicated([])
+    assert memory.waiting() == (0, None)
