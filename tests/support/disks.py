@@ -50,8 +50,12 @@ class Loops:
         return node
 
     def detach(self, node: str) -> None:
+        """Pulls the disk at `node`. Whoever has it open at this moment, such as udev, is waited for."""
         self.attached.remove(node)
+        backing = Path(f"/sys/block/{Path(node).name}/loop/backing_file")
+        image = backing.read_text()
         run("losetup", "--detach", node)
+        wait_for(lambda: not backing.exists() or backing.read_text() != image, f"{node} is detached")
         settle()
 
 
