@@ -132,8 +132,9 @@ class CloudSettings(Section):
     secret_access_key_file: SecretFile | None = None
     region: str | None = None
     ca_file: AbsolutePath | None = None
-    addressing: Literal["path", "virtual"] = "path"
-    part_limit: Annotated[Size, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 64 * 1024**2
+    addressing: Literal["path", "virtual"] | None = None
+    # From 32 MiB: packs and indexes are smaller, so none goes in parts, which take up space before they can be listed.
+    part_limit: Annotated[Size, Field(ge=32 * 1024**2, le=5 * 1024**3)] = 200 * 1024**2
     upload_limit: Annotated[Size, Field(gt=0)] | None = None
     password_file: SecretFile | None = None
 
@@ -154,8 +155,8 @@ class CloudSettings(Section):
 
     def options(self) -> dict[str, Any]:
         """What `PluginManager.open_storage` is given; reads the secret, so it may raise `SettingsError`."""
-        options: dict[str, Any] = {"addressing": self.addressing, "part_limit": self.part_limit}
-        for name in ("access_key_id", "region", "ca_file"):
+        options: dict[str, Any] = {"part_limit": self.part_limit}
+        for name in ("access_key_id", "region", "ca_file", "addressing"):
             if (value := getattr(self, name)) is not None:
                 options[name] = str(value)
         if self.secret_access_key_file is not None:

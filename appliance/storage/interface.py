@@ -7,7 +7,9 @@ Semantics every implementation keeps, and `tests/storage/conformance.py` checks:
   sees the whole object; when it raises, they see the whole object or none, never a part. Putting the same
   bytes under the same key again is allowed, so a put may be retried.
 * **get** returns exactly the bytes asked for or raises; a short read is an error.
-* **list** returns every object below a prefix exactly once, in no given order.
+* **list** returns every object below a prefix exactly once, in no given order. In a place where bytes are contracted
+  (S3) these are all bytes below the prefix: an object that somebody else put there under a name that is no key is
+  listed too. It is not to be used with the other calls.
 * **delete** of an object that is not there succeeds, so a delete may be retried.
 * **Threads**: any number of threads may use one storage at once. **close** ends its connections.
 * **Errors** are `StorageError`s; nothing else escapes. `transient` says whether the same call may succeed

@@ -146,10 +146,11 @@ class S3Storage:
                 page = parse_page(body)
             except MalformedAnswer as error:
                 raise not_s3(self._place) from error
+            root = self._place.object_key("")
             for key, size in page.objects:
-                ours = self._place.own_key(key)
-                if ours is not None:
-                    yield ObjectInfo(ours, size)
+                # Whatever lies below the prefix takes up what was contracted, whoever put it there.
+                if key.startswith(root) and key != root:
+                    yield ObjectInfo(key.removeprefix(root), size)
             if page.next_token is None:
                 return
             if page.next_token == query.get("continuation-token"):

@@ -93,7 +93,7 @@ def test_what_is_written_is_what_is_in_force(load: Load) -> None:
         [cloud]
         url = "s3:https://s3.example.jp/bucket/box1"
         password_file = "cloud-password"
-        part_limit = "16 MiB"
+        part_limit = "64 MiB"
         [contract]
         capacity = "1.5 TB"
         reserve = 1_000
@@ -115,7 +115,7 @@ def test_what_is_written_is_what_is_in_force(load: Load) -> None:
     assert settings.cloud is not None
     assert settings.vault.path == Path("/srv/vault")
     assert settings.password_file == SecretFile("/etc/kurabako/password")
-    assert settings.cloud.part_limit == 16 * 1024**2
+    assert settings.cloud.part_limit == 64 * 1024**2
     assert (settings.contract.capacity, settings.contract.reserve) == (1_500_000_000_000, 1000)
     assert settings.schedule.backup[1] == "mon-fri 12:30"
     assert settings.plugins["shelves"] == Shelves((Shelf(path=Path("/a")), Shelf(path=Path("/b"), depth=2)))
@@ -285,7 +285,6 @@ def test_the_clouds_options_carry_the_secret_and_settings_do_not_show_it(load: L
         "access_key_id": "AK",
         "secret_access_key": "s3cr3t",
         "region": "jp-1",
-        "addressing": "path",
-        "part_limit": 64 * 1024**2,
+        "part_limit": 200 * 1024**2,
     }
     assert "s3cr3t" not in repr(settings)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import appliance_s3.multipart
+from appliance.capacity import Ledger
 from appliance.storage.interface import AccessDenied, ClockSkewed, DamagedAnswer, PlaceNotFound, StorageError
 from appliance.text import T
 from appliance_s3.storage import S3Storage
@@ -23,6 +24,20 @@ from tests.support.s3 import NEEDS_CEPH, S3Server
 Connect = Callable[..., S3Storage]
 
 MIB = 1024 * 1024
+
+
+def test_what_others_put_below_the_prefix_counts(server: S3Server, connect: Connect) -> None:
+    """The contract counts bytes, whoever stored them; beside the prefix is somebody else's."""
+    bucket = server.new_bucket()
+    storage = connect(server, f"{bucket}/prefix")
+    storage.put(CONFIG, b"ours")
+    below = {"README (copy).TXT", "報告/1.pdf", ".hidden", "data/a&b<c>+é", "/x"}
+    for key in (*(f"prefix/{name}" for name in below), "prefix-2/config", "other"):
+        server.client().put_object(Bucket=bucket, Key=key, Body=b"theirs")
+    server.client().put_object(Bucket=bucket, Key="prefix/", Body=b"")
+    assert {(info.key, info.size) for info in storage.list()} == {(CONFIG, 4), *((name, 6) for name in below)}
+    assert Ledger.measure(storage, capacity=100).usage.used == 34
+    assert len(list(connect(server, bucket).list())) == 9
 
 
 class TestMultipart:
@@ -84,16 +99,6 @@ def test_a_listing_of_more_than_one_page(server: S3Server, connect: Connect) -> 
     found = [info.key for info in storage.list("locks")]
     assert len(found) == 1005
     assert set(found) == keys
-
-
-def test_objects_of_others_are_left_alone(server: S3Server, connect: Connect) -> None:
-    bucket = server.new_bucket()
-    for key in ("prefix/Not a key", "prefix/.hidden", "prefix2/config", "config", "prefix/data/a&b<c>+é", "prefix//x"):
-        server.client().put_object(Bucket=bucket, Key=key, Body=b"x")
-    storage = connect(server, f"{bucket}/prefix")
-    storage.put(CONFIG, b"ours")
-    assert [info.key for info in storage.list()] == [CONFIG]
-    assert len(list(connect(server, bucket).list())) == 3  # config, prefix/config and prefix2/config
 
 
 def test_a_bucket_can_be_made(server: S3Server, connect: Connect) -> None:
