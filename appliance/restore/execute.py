@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain
 
 from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, Repository, WantedBlob
@@ -18,8 +20,12 @@ from appliance.restore.files import FileWriter, attributes_missing, refusal
 from appliance.restore.plan import Failure, Names, RestorePlan, display
 from appliance.restore.target import Target
 from appliance.status.model import Outcome, Progress
-from appliance.storage.interface import DamagedAnswer, ObjectNotFound
+from appliance.storage.interface import Buffer, DamagedAnswer, ObjectNotFound
 from appliance.text import T, Text
+
+_CROWDED = 200
+"""Blobs of one pack that are small files for the most part. Writing those is many short system calls, at which two
+threads hinder rather than help each other (Python runs one of them at a time): they take turns."""
 
 
 class RestoreStopped(KurabakoError):
@@ -87,6 +93,7 @@ class _Run:
         self._on_progress = on_progress
         self._cancelled = cancelled
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._stopped: BaseException | None = None
         self.failures = list(plan.problems)
         self.is_cancelled = False
@@ -128,7 +135,13 @@ class _Run:
             self._stopped = error
 
     def _restore_pack(self, wanted: list[WantedBlob]) -> None:
-        for blob, content in self._repository.read_pack_blobs(wanted):
+        pieces = self._repository.read_pack_blobs(wanted)
+        first = next(pieces)  # this fetches the pack
+        with self._turn if len(wanted) > _CROWDED else nullcontext():
+            self._write_pieces(chain((first,), pieces))
+
+    def _write_pieces(self, pieces: Iterator[tuple[WantedBlob, Buffer | KurabakoError]]) -> None:
+        for blob, content in pieces:
             places = self._plan.places[blob.id]
             if isinstance(content, KurabakoError):
                 if not isinstance(content, DamagedData | ObjectNotFound | DamagedAnswer):
