@@ -13,26 +13,38 @@ import pytest
 from appliance_disks.devices import udev_runs
 
 
-@pytest.fixture(scope="session")
-def udevd() -> Iterator[None]:
-    """udev runs: the machine's own daemon, or one that is started here and ended again."""
-    if udev_runs():
-        yield
-        return
-    daemon = subprocess.Popen(
-        ["/lib/systemd/systemd-udevd"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+@dataclass
+class Udev:
+    """The machine's own udev daemon, or one that is started here when there is none."""
+
+    daemon: subprocess.Popen[bytes] | None = None
+
+    def ensure(self) -> None:
+        """A daemon runs; one of somebody else's may have ended since the last test."""
+        if udev_runs():
+            return
+        self.daemon = subprocess.Popen(
+            ["/lib/systemd/systemd-udevd"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         wait_for(udev_runs, "udevd listens")
         settle()
-        yield
-    finally:
-        daemon.terminate()
-        daemon.wait(timeout=10)
+
+    def end(self) -> None:
+        """Ends what was started here."""
+        if self.daemon is not None:
+            self.daemon.terminate()
+            self.daemon.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def udevd() -> Iterator[Udev]:
+    udev = Udev()
+    yield udev
+    udev.end()
 
 
 @dataclass
@@ -60,7 +72,8 @@ class Loops:
 
 
 @pytest.fixture
-def loops(udevd: None) -> Iterator[Loops]:
+def loops(udevd: Udev) -> Iterator[Loops]:
+    udevd.ensure()
     loops = Loops()
     yield loops
     for node in list(loops.attached):
@@ -82,6 +95,7 @@ def run(*command: str) -> subprocess.CompletedProcess[bytes]:
 
 def settle() -> None:
     """Waits until udev has worked off its queue."""
+    assert udev_runs(), "udevd ended while the test ran"
     run("udevadm", "settle", "--timeout=20")
 
 
