@@ -18,8 +18,9 @@ from appliance.errors import KurabakoError
 from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
 from appliance.plugins import PluginManager
+from appliance.recovery_key import new_recovery_key, write_recovery_key
 from appliance.repository import NotARepository, Repository
-from appliance.settings import SecretFile, Settings, load_settings, read_plugins_settings
+from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, Source, SourceNotFound
 from appliance.state import State
 from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
@@ -31,12 +32,6 @@ class NotSetUp(KurabakoError):
     """Something a job needs is not in the settings, or was not set up yet."""
 
     code = "box.not-set-up"
-
-
-class CannotSetUp(KurabakoError):
-    """A file that the box needs cannot be made."""
-
-    code = "box.cannot-set-up"
 
 
 class NotDesignated(KurabakoError):
@@ -53,10 +48,6 @@ class NotCollectable(KurabakoError):
 
 HOME_KEY = "home"
 """The state's name for the repository that was set up, so that an unmounted disk is not taken for a new one."""
-
-ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""Thirty-two letters and digits without 0, 1, I and O."""
-
 
 GREETING = RetryPolicy(give_up_after=10.0)
 """How long a place is asked for when a job begins: nobody waits a quarter of an hour to hear of a mistyped host."""
@@ -219,21 +210,24 @@ class Box:
             )
         return self.plugins.open_storage(str(self.settings.vault.path), {"create": create})
 
-    def raw_cloud_storage(self) -> Storage:
-        """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
-        cloud = self.settings.cloud
-        if cloud is None:
+    def require_cloud(self) -> CloudSettings:
+        """The cloud's settings; `NotSetUp` without a cloud."""
+        if self.settings.cloud is None:
             raise NotSetUp(
                 T("The settings name no cloud."),
                 todo=T("Write the address and the credentials of the cloud in [cloud]."),
             )
+        return self.settings.cloud
+
+    def raw_cloud_storage(self) -> Storage:
+        """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
+        cloud = self.require_cloud()
         return self.plugins.open_storage(cloud.url, cloud.options())
 
     def cloud_storage(self) -> Storage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
-        raw = self.raw_cloud_storage()
-        limit = self.settings.cloud.upload_limit if self.settings.cloud is not None else None
-        return RetryingStorage(ThrottledStorage(raw, upload_limit=limit))
+        limit = self.require_cloud().upload_limit
+        return RetryingStorage(ThrottledStorage(self.raw_cloud_storage(), upload_limit=limit))
 
     def _greeted_cloud(self) -> Storage:
         """`cloud_storage()`, once it has answered: a job that goes on waits for its line, one that begins does not."""
@@ -354,8 +348,8 @@ class Box:
                 todo=T("“kurabako sources” lists the sources and which of them are designated."),
             )
 
-    def open_source(self, source_id: str) -> Source:
-        """Opens a designated source for reading; raises when it is not designated or not there."""
+    def require_designated(self, source_id: str) -> KnownSource:
+        """The designated source with this id, there or not; `SourceNotFound`, `NotDesignated`."""
         known = self.find_source(source_id)
         if not known.designated:
             raise NotDesignated(
@@ -363,6 +357,11 @@ class Box:
                 safe=T("Nothing of it was read."),
                 todo=T("Type: kurabako sources designate '{source}'", source=source_id),
             )
+        return known
+
+    def open_source(self, source_id: str) -> Source:
+        """Opens a designated source for reading; raises when it is not designated or not there."""
+        known = self.require_designated(source_id)
         if not known.found.present:
             raise SourceNotFound(
                 T("{source} is not there.", source=known.found.title),
@@ -370,32 +369,3 @@ class Box:
                 todo=T("Plug the disk in, or start the server that has the share, and run the backup again."),
             )
         return self.plugins.open_source(self.context, known.found)
-
-
-def new_recovery_key(entropy: Callable[[int], bytes] = os.urandom) -> str:
-    """A random password of 160 bits in eight groups of four, in letters and digits that cannot be mistaken."""
-    number = int.from_bytes(entropy(20))
-    letters = [ALPHABET[(number >> (5 * place)) % len(ALPHABET)] for place in range(32)]
-    return "-".join("".join(letters[group : group + 4]) for group in range(0, 32, 4))
-
-
-def write_recovery_key(path: Path, key: str) -> None:
-    """Writes the key into a new file that only its owner can read, and makes sure that it is on the disk."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(descriptor)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise CannotSetUp(
-            T("The password file {path} cannot be made: {why}.", path=str(path), why=error.strerror or ""),
-            safe=T("Nothing was changed."),
-            todo=T("Run the command as root, or name another password_file in the settings."),
-        ) from error

@@ -106,7 +106,10 @@ def exit_code(codes: Sequence[int]) -> int:
 def _run_here(out: Printer, box: Box, requests: Sequence[JobRequest]) -> list[EndedJob]:
     from appliance.cli.repo_session import interruptible
     from appliance.daemon.standalone import do_job
+    from appliance.daemon.work import require_sensible
 
+    for request in requests:
+        require_sensible(box, request)
     ended = []
     with interruptible() as is_cancelled:
         for request in requests:

@@ -60,6 +60,7 @@ def demo(
 
     out = printer(context, as_json)
     stage = open_stage(folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         files, size = make_sample(stage.sample)
         out.say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,14 +11,17 @@ import msgspec
 from appliance.daemon.background import in_thread
 from appliance.daemon.control import Answer, BadRequest, Command, argument_text
 from appliance.daemon.jobs import (
+    BackupJob,
     CheckJob,
     JobReport,
+    JobRequest,
     ReplicateJob,
     RestoreJob,
     progress_to_json,
     report_to_json,
 )
 from appliance.daemon.supervisor import Job
+from appliance.daemon.work import require_sensible
 from appliance.sources.interface import SourceNotFound
 from appliance.status import codec
 from appliance.text import T
@@ -77,6 +81,7 @@ class Commands:
         if not isinstance(wanted, list) or not all(isinstance(one, str) and one for one in wanted):
             raise BadRequest(T("The request lacks {name}, or it has the wrong form.", name="sources"))
         await self._daemon.watcher.look()
+        await self._require_sensible(*(BackupJob(source_id) for source_id in wanted))
         jobs = self._daemon.start_backup(wanted)
         if not jobs:
             raise nothing_designated()
@@ -85,19 +90,19 @@ class Commands:
 
     async def replicate(self, _: Mapping[str, Any]) -> Answer:
         """Brings to the cloud what it has not."""
-        async for message in self._follow([self._daemon.supervisor.submit(ReplicateJob())]):
+        async for message in self._do(ReplicateJob()):
             yield message
 
     async def restore(self, arguments: Mapping[str, Any]) -> Answer:
         """Restores; the arguments are those of a `RestoreJob`."""
         request = _arguments(arguments, RestoreJob)
-        async for message in self._follow([self._daemon.supervisor.submit(request)]):
+        async for message in self._do(request):
             yield message
 
     async def check(self, arguments: Mapping[str, Any]) -> Answer:
         """Checks; the arguments are those of a `CheckJob`."""
         request = _arguments(arguments, CheckJob)
-        async for message in self._follow([self._daemon.supervisor.submit(request)]):
+        async for message in self._do(request):
             yield message
 
     async def cancel(self, arguments: Mapping[str, Any]) -> Answer:
@@ -110,6 +115,15 @@ class Commands:
     async def plugins(self, _: Mapping[str, Any]) -> Answer:
         """The plugins and what became of each, in this process."""
         yield {"result": codec.encode(self._daemon.box.plugins.statuses())}
+
+    async def _do(self, request: JobRequest) -> Answer:
+        await self._require_sensible(request)
+        async for message in self._follow([self._daemon.supervisor.submit(request)]):
+            yield message
+
+    async def _require_sensible(self, *requests: JobRequest) -> None:
+        for request in requests:
+            await in_thread(partial(require_sensible, self._daemon.box, request), "look at a request")
 
     async def _follow(self, jobs: Sequence[Job]) -> Answer:
         """Tells which jobs they are, then their progress, one after the other, then all reports."""

@@ -28,6 +28,9 @@ from appliance.text import T, Text
 
 logger = logging.getLogger(__name__)
 
+MISTAKES = frozenset({"repository.snapshot-not-found", "repository.snapshot-ambiguous", "restore.path-not-found"})
+"""Codes of errors that are told to who mistyped a name, and are no trouble of the box."""
+
 RUNNING = "jobs.running"
 WAITING = "capacity.waiting"
 PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
@@ -48,7 +51,10 @@ class Memory:
         self._state.set_value(RUNNING, running)
 
     def ended(self, job_id: str, request: JobRequest, started_at: datetime, at: datetime, report: JobReport) -> None:
-        """Remembers how it ended, and what it found out about the places."""
+        """Remembers how it ended, and what it found out about the places; not a mistake of who asked for it."""
+        if report.error is not None and report.error.code in MISTAKES:
+            self._forget(job_id)
+            return
         self._state.add_result(
             JobResult(
                 job_id,

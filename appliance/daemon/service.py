@@ -177,7 +177,7 @@ class Daemon:
 
     def _job_started(self, job: Job) -> None:
         assert job.started_at is not None
-        logger.info("job %s starts: %s %s", job.id, job.request.kind, job.request.subject)
+        logger.info("job %s starts: %s", job.id, f"{job.request.kind} {job.request.subject}".rstrip())
         self._memory.started(job.id, job.request, job.started_at)
 
     def _job_ended(self, job: Job) -> None:

@@ -76,6 +76,17 @@ def backup_requests(box: Box, sources: Sequence[str]) -> list[JobRequest]:
     return requests
 
 
+def require_sensible(box: Box, request: JobRequest) -> None:
+    """Raises what makes the request senseless on this box, before it becomes a job that failed."""
+    match request:
+        case BackupJob():
+            box.require_designated(request.source)
+        case ReplicateJob():
+            box.require_cloud()
+        case RestoreJob() | CheckJob() if request.cloud:
+            box.require_cloud()
+
+
 def _backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
     with (
         vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from appliance.cli.demo_stage import free_port
 from tests.support.daemon import BoxUnderTest, fill
 from tests.support.s3 import S3Server, moto_s3  # noqa: F401
 
@@ -122,9 +122,11 @@ def test_an_unreadable_file_makes_the_run_partial_not_failed(box: BoxUnderTest) 
 
 
 def test_a_cloud_that_does_not_answer_keeps_nothing_from_the_vault(box: BoxUnderTest) -> None:
-    box.use_cloud(S3Server(f"http://127.0.0.1:{free_port()}", "key", "secret"), bucket="bucket")
-    box.set_up()
-    jobs = box.json("backup", code=1)["jobs"]
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        box.use_cloud(S3Server(f"http://127.0.0.1:{deaf.getsockname()[1]}", "key", "secret"), bucket="bucket")
+        box.set_up()
+        jobs = box.json("backup", code=1)["jobs"]
     assert [(one["kind"], one["outcome"]) for one in jobs] == [("backup", "done"), ("replicate", "failed")]
     assert jobs[1]["error"]["code"] == "storage.unreachable"
     assert jobs[1]["error"]["todo"]

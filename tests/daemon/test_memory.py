@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.jobs import BackupJob, CheckJob, JobReport, JobRequest, ReplicateJob, RestoreJob
+from appliance.daemon.jobs import BackupJob, CheckJob, JobReport, JobRequest, ReplicateJob, RestoreJob, failure
 from appliance.daemon.memory import Memory
+from appliance.repository import SnapshotNotFound
 from appliance.state import State
 from appliance.status.model import Outcome
 from appliance.text import T
@@ -81,3 +82,11 @@ def test_what_waits_for_room_is_known_until_it_went(state: State) -> None:
     assert (state.usages()[0].used_bytes, memory.place("cloud", "s3:x").snapshots) == (7, 1)
     replicated([])
     assert memory.waiting() == (0, None)
+
+
+def test_a_mistyped_name_is_no_trouble_of_the_box(state: State) -> None:
+    memory = Memory(state)
+    memory.started("1", RestoreJob("nope", "/x"), NOON)
+    memory.ended("1", RestoreJob("nope", "/x"), NOON, LATER, failure(SnapshotNotFound("nope")))
+    assert state.results() == ()
+    assert memory.interrupted(LATER) == ()

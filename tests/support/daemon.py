@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from appliance.cli.demo_stage import free_port
 from appliance.daemon.client import ControlClient
 from tests.support.s3 import S3Server
 
@@ -37,6 +36,13 @@ def eventually(look: Callable[[], Value | None], what: str = "the condition") ->
             return value
         assert time.monotonic() < deadline, f"not in time: {what}"
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @dataclass
