@@ -56,7 +56,14 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Everything lies below one folder; nothing leaves this machine."""
-    from appliance.cli.demo_stage import embedded_s3, make_sample, open_stage, serial_line, write_settings
+    from appliance.cli.demo_stage import (
+        embedded_s3,
+        make_sample,
+        open_stage,
+        serial_line,
+        socket_folder,
+        write_settings,
+    )
 
     out = printer(context, as_json)
     stage = open_stage(folder)
@@ -71,7 +78,8 @@ def demo(
         s3 = stack.enter_context(embedded_s3(secret))
         out.say(T("An S3 server runs on this machine, in memory only: {endpoint}", endpoint=s3.endpoint))
         serial_port = stack.enter_context(serial_line(stage.serial_log))
-        write_settings(stage, s3, serial_port, invocation(context).language)
+        run_dir = stack.enter_context(socket_folder(stage))
+        write_settings(stage, s3, serial_port, run_dir, invocation(context).language)
         box = stack.enter_context(_box(stage))
         daemon = stack.enter_context(_daemon(stage, box))
         told = _play(out, stage, box, s3)

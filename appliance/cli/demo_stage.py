@@ -240,11 +240,19 @@ def free_port() -> int:
     raise DemoImpossible(T("No port of this machine is free."))
 
 
-def write_settings(stage: Stage, s3: S3, serial_port: str, language: str) -> None:
+@contextmanager
+def socket_folder(stage: Stage) -> Iterator[Path]:
+    """Where the box's sockets lie: below the demo's folder, or in a temporary one when its path is too long."""
+    folder = stage.folder / "run"
+    if len(str(folder / "control.sock")) <= SOCKET_PATH_LIMIT:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="kurabako-demo-") as short:
+        yield Path(short)
+
+
+def write_settings(stage: Stage, s3: S3, serial_port: str, run_dir: Path, language: str) -> None:
     """The settings of the demo's box: nothing that a real box could not have."""
-    run_dir = stage.folder / "run"
-    if len(str(run_dir)) > SOCKET_PATH_LIMIT - len("/control.sock"):
-        run_dir = Path(tempfile.mkdtemp(prefix="kurabako-demo-"))
     tables: Mapping[str, Mapping[str, Any]] = {
         "box": {
             "name": "kurabako-demo",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -60,6 +62,7 @@ class BoxUnderTest:
         source.mkdir(parents=True)
         # A socket's path is short, and pytest's folders are not.
         run_dir = Path(tempfile.mkdtemp(prefix="kurabako-test-"))
+        atexit.register(shutil.rmtree, run_dir, ignore_errors=True)
         own: dict[str, dict[str, Any]] = {
             "box": {"name": "testbox", "language": "en", "state_dir": folder / "state", "run_dir": run_dir},
             "vault": {"path": folder / "vault", "password_file": folder / "secrets" / "password"},
