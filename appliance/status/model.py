@@ -14,7 +14,7 @@ from appliance.text import Text
 
 
 class State(StrEnum):
-    """What the box shows with its one status LED; `ORDER` ranks them, the worst wins."""
+    """What the box shows with its one status LED; `appliance.status.compose` says which of several wins."""
 
     STARTING = "starting"
     IDLE = "idle"
