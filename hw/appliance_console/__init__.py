@@ -7,24 +7,37 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from appliance.errors import KurabakoError
 from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
 from appliance.status.outputs import StatusOutput
+from appliance.text import T
 from appliance_console.output import ConsoleOutput
+
+_BAUD = 115200
+
+
+class PortUnknown(KurabakoError):
+    """The console is enabled, but neither the settings nor the board name a port."""
+
+    code = "console.port-unknown"
 
 
 class ConsoleSettings(BaseModel):
-    """`[console]`: the serial line that tells the Status; none while `port` is not set.
+    """`[console]`: the serial line that tells the Status; none until `enabled` or `port` is set.
 
+    A board's serial line usually has a login prompt on it already, so the box never speaks there unasked: `enabled`
+    alone takes the board's port. `baud` is the board's speed on the board's port, else 115200, while not set.
     `language` is `en`, which is plain ASCII, since terminals in the field are often set to another encoding, or
     `ja`, which is UTF-8. `heartbeat` is after how many minutes without news the box says that it is alive.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: bool | None = None
     port: str | None = None
-    baud: int = Field(115200, ge=50, le=4_000_000)
+    baud: int | None = Field(default=None, ge=50, le=4_000_000)
     language: Literal["en", "ja"] = "en"
-    heartbeat: int = Field(10, ge=1, le=1440)
+    heartbeat: int = Field(default=10, ge=1, le=1440)
 
 
 @hookimpl
@@ -35,8 +48,18 @@ def settings_sections() -> Iterable[SettingsSection]:
 
 @hookimpl
 def status_outputs(context: PluginContext) -> Iterable[StatusOutput]:
-    """The serial line, when a port is set."""
+    """The serial line, when it is wanted and known."""
     settings = context.settings["console"]
     assert isinstance(settings, ConsoleSettings)
-    if settings.port:
-        yield ConsoleOutput(settings.port, settings.baud, settings.language, heartbeat_minutes=settings.heartbeat)
+    wanted = settings.port is not None if settings.enabled is None else settings.enabled
+    board = context.board.console if context.board else None
+    port = settings.port or (board.port if board else None)
+    if not wanted:
+        return
+    if not port:
+        raise PortUnknown(
+            T("The status is to be told on a serial line, but nothing says on which."),
+            todo=T('Write the port in [console], such as port = "/dev/ttyS0".'),
+        )
+    baud = settings.baud or (board.baud if board and board.port == port else _BAUD)
+    yield ConsoleOutput(port, baud, settings.language, heartbeat_minutes=settings.heartbeat)

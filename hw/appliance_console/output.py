@@ -35,8 +35,8 @@ class ConsoleOutput:
         heartbeat_minutes: int = 10,
         write_timeout: float = 2.0,
     ) -> None:
-        self._port = port
-        self._baud = baud
+        self.port = port
+        self.baud = baud
         self._language = language
         self._heartbeat = timedelta(minutes=heartbeat_minutes)
         self._write_timeout = write_timeout
@@ -67,11 +67,11 @@ class ConsoleOutput:
         data = "".join(f"{line}\r\n" for line in lines).encode("utf-8")
         try:
             if self._line is None:
-                self._line = serial.Serial(self._port, self._baud, write_timeout=self._write_timeout)
+                self._line = serial.Serial(self.port, self.baud, write_timeout=self._write_timeout)
             self._line.write(data)
         except (OSError, ValueError) as error:
             if not self._complained:
-                logger.warning("the serial line %s cannot be written: %s", self._port, error)
+                logger.warning("the serial line %s cannot be written: %s", self.port, error)
             self._complained = True
             self._drop(discard=True)
             return False
@@ -102,7 +102,7 @@ class ConsoleOutput:
             try:
                 step()
             except (OSError, termios.error) as error:
-                logger.debug("closing the serial line %s: %s", self._port, error)
+                logger.debug("closing the serial line %s: %s", self.port, error)
 
 
 def _news(status: Status) -> object:

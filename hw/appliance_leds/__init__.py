@@ -12,6 +12,9 @@ from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
 from appliance.status.outputs import StatusOutput
 from appliance_leds.output import LedOutput, find
 
+_BY_FUNCTION = ("*:status",)
+"""A LED's name ends with its function, whatever the driver puts before it."""
+
 
 def _names(value: object) -> object:
     return (value,) if isinstance(value, str) else value
@@ -20,14 +23,14 @@ def _names(value: object) -> object:
 class LedSettings(BaseModel):
     """`[leds]`: which LEDs show the Status.
 
-    `root` is the folder of the LED class; `status` are the names of the LEDs, `*` standing for anything, so that
-    one is found by its function whatever the driver puts before it.
+    `root` is the folder of the LED class; `status` are the names of the LEDs, `*` standing for anything. None means
+    those of the board, or of an unknown board every LED whose function is the status.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     root: Path = Path("/sys/class/leds")
-    status: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*:status",)
+    status: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = None
 
 
 @hookimpl
@@ -41,5 +44,8 @@ def status_outputs(context: PluginContext) -> Iterable[StatusOutput]:
     """One output for all status LEDs; none where the box has none."""
     settings = context.settings["leds"]
     assert isinstance(settings, LedSettings)
-    if find(settings.root, settings.status):
-        yield LedOutput(settings.root, settings.status)
+    names = settings.status
+    if names is None:
+        names = (context.board.leds.status if context.board else ()) or _BY_FUNCTION
+    if find(settings.root, names):
+        yield LedOutput(settings.root, names)

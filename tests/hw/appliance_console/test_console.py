@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 import appliance_console
+from appliance.hardware import Board, SerialPort, load_board
 from appliance.hookspecs import PluginContext
 from appliance.status.lines import columns
 from appliance.status.model import JobKind, JobStatus, Progress, State
+from appliance.status.outputs import StatusOutput
 from appliance.text import Text, add_catalogues
-from appliance_console import ConsoleSettings
+from appliance_console import ConsoleSettings, PortUnknown
 from appliance_console.output import ConsoleOutput
 from tests.support.sample import sample_status
 from tests.support.status import NOW, simple_status
@@ -145,10 +147,42 @@ def test_it_speaks_through_a_pair_of_serial_ports(tmp_path: Path) -> None:
         cable.wait()
 
 
-def test_without_a_port_there_is_no_output(tmp_path: Path) -> None:
+BOARD = load_board("qnap-ts-433")
+
+
+def outputs(tmp_path: Path, board: Board | None, **settings: object) -> list[StatusOutput]:
+    context = PluginContext({"console": ConsoleSettings.model_validate(settings)}, tmp_path, tmp_path, board)
+    return list(appliance_console.status_outputs(context))
+
+
+def where(tmp_path: Path, board: Board | None, **settings: object) -> tuple[str, int]:
+    (output,) = outputs(tmp_path, board, **settings)
+    assert isinstance(output, ConsoleOutput)
+    return output.port, output.baud
+
+
+@pytest.mark.parametrize("board", [None, BOARD])
+def test_nobody_speaks_on_a_line_unasked(tmp_path: Path, board: Board | None) -> None:
+    """A board's serial line may have a login prompt on it: knowing the port is no leave to speak there."""
     (section,) = appliance_console.settings_sections()
     assert section.name == "console"
-    context = PluginContext({"console": section.model()}, tmp_path, tmp_path)
-    assert list(appliance_console.status_outputs(context)) == []
-    context = PluginContext({"console": ConsoleSettings(port="/dev/ttyS0")}, tmp_path, tmp_path)
-    assert [output.name for output in appliance_console.status_outputs(context)] == ["console"]
+    assert section.model() == ConsoleSettings()
+    assert outputs(tmp_path, board) == []
+    assert outputs(tmp_path, board, baud=9600) == []
+    assert outputs(tmp_path, board, enabled=False, port="/dev/ttyS0") == []
+
+
+def test_port_and_speed_are_the_settings_then_the_boards(tmp_path: Path) -> None:
+    slow = BOARD.model_copy(update={"console": SerialPort(port="/dev/ttyS2", baud=1500000)})
+    assert where(tmp_path, slow, enabled=True) == ("/dev/ttyS2", 1500000)
+    assert where(tmp_path, slow, enabled=True, baud=9600) == ("/dev/ttyS2", 9600)
+    assert where(tmp_path, slow, port="/dev/ttyS2") == ("/dev/ttyS2", 1500000)
+    assert where(tmp_path, slow, port="/dev/ttyUSB0") == ("/dev/ttyUSB0", 115200), "another port, another speed"
+    assert where(tmp_path, None, port="/dev/ttyS0") == ("/dev/ttyS0", 115200)
+
+
+def test_enabled_without_any_port_is_a_sentence(tmp_path: Path) -> None:
+    for board in (None, BOARD.model_copy(update={"console": None})):
+        with pytest.raises(PortUnknown, match="nothing says on which") as raised:
+            outputs(tmp_path, board, enabled=True)
+        assert "/dev/ttyS0" in str(raised.value.todo)

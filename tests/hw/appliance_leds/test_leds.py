@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import appliance_leds
+from appliance.hardware import Board, load_board
 from appliance.hookspecs import PluginContext
 from appliance.status.model import State
 from appliance_leds import LedSettings
@@ -21,6 +22,7 @@ from tests.support.status import simple_status
 ALL = "[none] rc-feedback kbd-scrolllock timer heartbeat pattern"
 TIMER = "[none] timer"
 ONLY_ON = "[none] disk-activity"
+QNAP = load_board("qnap-ts-433")
 ALARMS = {State.WARNING, State.ATTENTION, State.FAULT}
 
 
@@ -197,11 +199,36 @@ def test_a_box_without_leds_has_no_output(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("board", "status", "lit"),
+    [
+        (QNAP, None, {"green:status"}),
+        (QNAP, ("hdd1:red:status",), {"hdd1:red:status"}),
+        (load_board("generic-pc"), None, {"green:status", "hdd1:green:status"}),
+        (None, None, {"green:status", "hdd1:green:status"}),
+    ],
+    ids=["the board's", "the person's", "a board without LEDs", "no board"],
+)
+def test_the_boards_leds_are_used_and_no_other_is_touched(
+    leds: LedClass, tmp_path: Path, board: Board | None, status: tuple[str, ...] | None, lit: set[str]
+) -> None:
+    for name in ("green:status", "red:status", "hdd1:red:status", "hdd1:green:status"):
+        led = leds.add(name, ONLY_ON)
+        (led / "brightness").write_text("untouched")
+    settings = LedSettings(root=leds.root, status=status)
+    (output,) = appliance_leds.status_outputs(PluginContext({"leds": settings}, tmp_path, tmp_path, board))
+    output.show(simple_status(State.IDLE))
+    assert {led.name for led in leds.root.iterdir() if (led / "brightness").read_text().strip() == "255"} == lit
+    if board is QNAP and status is None:
+        for disk in ("hdd1:red:status", "hdd1:green:status"):
+            assert (leds.root / disk / "brightness").read_text() == "untouched"
+
+
 def test_settings_take_one_name_or_several() -> None:
     assert LedSettings.model_validate({"status": "green:status"}).status == ("green:status",)
     assert LedSettings.model_validate({"status": ["a", "b"]}).status == ("a", "b")
     (section,) = appliance_leds.settings_sections()
-    assert section.model().model_dump() == {"root": Path("/sys/class/leds"), "status": ("*:status",)}
+    assert section.model().model_dump() == {"root": Path("/sys/class/leds"), "status": None}
 
 
 @given(st.sampled_from(State), st.integers(1, 4095))
@@ -247,7 +274,7 @@ from appliance_leds.output import LedOutput
 from tests.support.status import simple_status
 
 settings = LedSettings()
-output = LedOutput(settings.root, settings.status)
+output = LedOutput(settings.root, ("*:status",))
 for led, name, state in (
     ("box:green:status", "trigger", State.STARTING),
     ("box:red:status", "brightness", State.WARNING),
