@@ -2,7 +2,8 @@
 
 The mount is detached (fsopen(2), fsmount(2), Linux 5.2): it belongs to a file descriptor and stands nowhere in the
 tree of directories. It ends with the descriptor, and so with the process, however that ends: there is no folder
-to tidy up and no stale mount after a crash.
+to tidy up and no stale mount after a crash. Only `appliance_disks.mount_unit`, which mounts for a box without the right
+to, gives it a place.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from appliance.text import T
 log = logging.getLogger(__name__)
 
 # The numbers of the newer system calls are the same on every architecture.
-_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
 _CLOEXEC = 1
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC, _NO_ATIME = 0x01, 0x02, 0x04, 0x08, 0x10
+
+_FROM_DESCRIPTOR, _TO_DESCRIPTOR = 0x04, 0x40
+_DETACH, _NO_FOLLOW = 0x02, 0x08
 
 _DRIVERS = {"ntfs": "ntfs3", "hfs+": "hfsplus"}
 """Linux' drivers, where they are not called like udev calls the file system."""
@@ -76,6 +80,23 @@ def mount_read_only(node: str, fs_type: str) -> int:
         raise _told(node, fs_type, error) from error
     finally:
         os.close(context)
+
+
+def move_mount(mount: int, folder: int) -> None:
+    """Gives the mount of `mount_read_only` a place: the folder with the descriptor `folder`. Raises `OSError`."""
+    _call(_MOVE_MOUNT, mount, b"", folder, b"", _FROM_DESCRIPTOR | _TO_DESCRIPTOR)
+
+
+def unmount(folder: str) -> None:
+    """Takes the mount at `folder` out of the tree at once; it ends when nobody reads it any more. Raises `OSError`.
+
+    That nothing is mounted there is no error.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(folder), _DETACH | _NO_FOLLOW) < 0:
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOENT):
+            raise OSError(code, os.strerror(code), folder)
 
 
 def _call(number: int, *arguments: int | bytes | None) -> int:
