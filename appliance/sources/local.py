@@ -44,8 +44,12 @@ _OPEN_DIRECTORY = _OPEN | os.O_DIRECTORY
 _OPEN_FILE = _OPEN | os.O_NONBLOCK  # a pipe that took the file's place must not make the run wait
 
 
+_CLOSED = 2**31 - 1
+"""A number no descriptor ever has: using it fails with EBADF. Not -1: `os.scandir(-1)` lists the working folder."""
+
+
 class _Directory:
-    """An open directory; closed when nobody uses it any more."""
+    """An open directory; closed by `close`, or when nobody uses it any more."""
 
     __slots__ = ("fd", "prefix")
 
@@ -53,8 +57,14 @@ class _Directory:
         self.fd = fd
         self.prefix = b"/proc/self/fd/%d/" % fd
 
+    def close(self) -> None:
+        fd, self.fd = self.fd, _CLOSED
+        self.prefix = b"/proc/self/fd/%d/" % _CLOSED
+        if fd != _CLOSED:
+            os.close(fd)
+
     def __del__(self) -> None:
-        os.close(self.fd)
+        self.close()
 
 
 class LocalFile:
@@ -199,8 +209,12 @@ class LocalSource:
         return LocalFile(fd, found, partial(self._error, path))
 
     def close(self) -> None:
+        """Closes every directory, so that the disk can be unmounted; nothing can be read afterwards."""
         with self._lock:
+            kept = [self._root, *self._open.values()]
             self._open.clear()
+        for directory in kept:
+            directory.close()
 
     def _locate(self, path: Path) -> tuple[_Directory, bytes]:
         if path:

@@ -24,6 +24,7 @@ class DiskSource:
         self._title = title
         self._still_there = still_there
         self._release = release
+        self._closed = False
 
     @property
     def id(self) -> str:
@@ -62,9 +63,9 @@ class DiskSource:
             raise self._told(error) from error
 
     def close(self) -> None:
-        if hasattr(self, "_inner"):
+        if not self._closed:
+            self._closed = True
             self._inner.close()
-            del self._inner  # its open directories hold the mount
             self._release()
 
     def _told(self, error: SourceError) -> SourceError:

@@ -110,13 +110,44 @@ def test_a_directory_swapped_for_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret" / "file").write_text("not yours")
     source = LocalSource(tmp_path / "tree")
     (entry,) = source.scandir((b"sub",))
-    source.close()
     shutil.rmtree(tmp_path / "tree" / "sub")
     (tmp_path / "tree" / "sub").symlink_to(tmp_path / "secret")
+    source = LocalSource(tmp_path / "tree")
     with pytest.raises(SourceError):
         source.scandir((b"sub",))
     with pytest.raises(SourceError):
         source.open((b"sub", b"file"), entry)
+
+
+def open_below(folder: Path) -> list[str]:
+    """Paths below `folder` that this process has open."""
+    links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+    targets = [os.readlink(link) for link in links if link.is_symlink()]
+    return [target for target in targets if target.startswith(str(folder))]
+
+
+def test_closing_lets_go_of_the_disk_at_once(tmp_path: Path) -> None:
+    """Not when the garbage collector gets to it: a traceback somewhere may keep the source's directories alive."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_text("x")
+    source = LocalSource(tmp_path)
+    (entry,) = source.scandir((b"a", b"b"))
+    with pytest.raises(SourceError) as kept:
+        source.scandir((b"a", b"b", b"absent"))
+    assert len(open_below(tmp_path)) == 3
+    source.close()
+    assert open_below(tmp_path) == []
+    source.close()
+    assert kept.value.gone
+    for read in (
+        source.root,
+        lambda: source.scandir(()),
+        lambda: source.scandir((b"a", b"b")),
+        lambda: source.open((b"a", b"b", b"file"), entry),
+    ):
+        with pytest.raises(SourceError):
+            read()
+    assert open_below(tmp_path) == []
 
 
 def test_a_file_swapped_for_something_else_is_refused(tmp_path: Path) -> None:
