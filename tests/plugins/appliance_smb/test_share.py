@@ -16,6 +16,7 @@ import appliance_smb
 from appliance.hookspecs import PluginContext
 from appliance.sources.interface import Entry, EntryType, FoundSource, Source, SourceError, SourceNotFound
 from appliance.sources.walk import walk
+from appliance_smb import opening
 from appliance_smb.address import parse_address
 from appliance_smb.errors import LoginRefused, ShareForbidden, ShareNotFound, ShareUnreachable
 from appliance_smb.link import open_link
@@ -213,7 +214,7 @@ def test_a_circle_of_links_on_the_server_is_read_once(smbd: Smbd, tmp_path: Path
 
 
 def test_a_wrong_password_is_tried_once(smbd: Smbd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appliance_smb, "_logins", appliance_smb.RefusedLogins())
+    monkeypatch.setattr(opening, "_logins", opening.RefusedLogins())
     wrong = tmp_path / "password"
     wrong.write_text("certainly-wrong")
     wrong.chmod(0o600)
@@ -240,7 +241,7 @@ def counted_attempts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         count[0] += 1
         return open_link(*arguments, **more)
 
-    monkeypatch.setattr(appliance_smb, "open_link", counted)
+    monkeypatch.setattr(opening, "open_link", counted)
     return count
 
 
@@ -345,6 +346,6 @@ def test_the_check_reaches_the_server_and_logs_nobody_in(
     assert check.name == f"smb.reachable:smb://127.0.0.1:{smbd.port}/share"
     assert check.run().ok
     assert attempts == [0]
-    result = appliance_smb.check_reachable(parse_address("smb://127.0.0.1:1/share"), timeout=2)
+    result = opening.check_reachable(parse_address("smb://127.0.0.1:1/share"), timeout=2)
     assert not result.ok and result.todo is not None
     assert "127.0.0.1" in str(result.what)
