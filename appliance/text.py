@@ -20,9 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import PoFileError, read_po
-
 log = logging.getLogger(__name__)
 
 LANGUAGES = ("ja", "en")
@@ -56,6 +53,10 @@ def _catalogue(language: str) -> gettext.NullTranslations:
 
 def _read(po: Path, language: str) -> gettext.GNUTranslations | None:
     """One catalogue; None where it is broken, as a stranger's may be: its texts are then English, and only its."""
+    # Imported late: English needs none of it.
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import PoFileError, read_po
+
     try:
         with po.open("rb") as source:
             catalogue = read_po(source, locale=language, abort_invalid=True)

@@ -8,6 +8,7 @@ from appliance.cli import repo_backup, repo_check, repo_look, repo_restore
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, remember, this_host, this_user
 from appliance.repository import Repository
+from appliance.repository.memory import prepare_process
 from appliance.text import T
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 @app.callback()
 def group(context: typer.Context, repo: RepoOption = "", password_file: PasswordFileOption = None) -> None:
+    prepare_process()
     remember(context, repo, password_file)
 
 

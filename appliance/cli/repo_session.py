@@ -18,6 +18,7 @@ import typer
 
 from appliance.errors import ExitCode, KurabakoError
 from appliance.plugins import PluginManager
+from appliance.plugins.registry import installed_entry_points, is_own
 from appliance.repository import Repository
 from appliance.storage import RetryingStorage, RetryPolicy
 from appliance.storage.interface import ObjectNotFound, Storage
@@ -39,6 +40,9 @@ NoLockOption = Annotated[
 ]
 
 _BEFORE = "kurabako.repo"
+
+_FOLDERS = "folder"
+"""The plugin for places that are paths."""
 
 _GREETING = RetryPolicy(give_up_after=5.0)
 """How long a place is asked for at first: who mistyped a host is not to wait as long as a run that loses its line."""
@@ -107,14 +111,26 @@ class Access:
 
     def storage(self, *, create: bool = False) -> Storage:
         """The repository's place, reached once, with retries from then on. Raises `StorageError`."""
-        storage = PluginManager.load().open_storage(self.url, self._options(create))
+        storage = self._plugins().open_storage(self.url, self._options(create))
         with suppress(ObjectNotFound):
             RetryingStorage(storage, _GREETING).stat("config")
         return RetryingStorage(storage)
 
-    def _options(self, create: bool) -> dict[str, Any]:
+    def _plugins(self) -> PluginManager:
+        """The plugin of our own that opens such a place, alone, or all where none does: importing takes long."""
+        named = self._scheme or _FOLDERS
+        own = [point for point in installed_entry_points() if point.name == named and is_own(point)]
+        manager = PluginManager.load(entry_points=own)
+        return manager if self._scheme in manager.storage_kinds() else PluginManager.load()
+
+    @property
+    def _scheme(self) -> str:
+        """What the URL begins with; empty for a path."""
         scheme, colon, _ = self.url.partition(":")
-        if not colon or "/" in scheme:
+        return "" if not colon or "/" in scheme else scheme
+
+    def _options(self, create: bool) -> dict[str, Any]:
+        if not self._scheme:
             return {"create": True} if create else {}
         names = {
             "access_key_id": "AWS_ACCESS_KEY_ID",

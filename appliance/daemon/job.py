@@ -140,7 +140,9 @@ def _work(config: Path, request: str, voice: Voice, stopped: threading.Event) ->
         # Imported here, so that a signal that comes early already ends the job in order.
         from appliance.box import Box
         from appliance.daemon.work import run_job
+        from appliance.repository.memory import prepare_process
 
+        prepare_process()
         box = Box.open(config)
         try:
             return run_job(box, decode_request(request), voice.progress, stopped.is_set)

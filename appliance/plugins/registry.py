@@ -99,7 +99,7 @@ class Registry:
 
         (pluggy calls the one that was registered last first; `tryfirst` lets a stranger's come before a built-in.)
         """
-        for entry_point in sorted(entry_points, key=lambda one: (_distribution(one)[0] == OWN_DISTRIBUTION, one.name)):
+        for entry_point in sorted(entry_points, key=lambda one: (is_own(one), one.name)):
             plugin = Plugin(entry_point.name, *_distribution(entry_point))
             self.plugins.append(plugin)
             if plugin.name in blocked:
@@ -274,6 +274,11 @@ def _trace(error: Exception | None) -> str:
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     dist = entry_point.dist
     return ("", "") if dist is None else (dist.name, dist.version)
+
+
+def is_own(entry_point: importlib.metadata.EntryPoint) -> bool:
+    """Whether it is one of the plugins that Kurabako itself comes with."""
+    return _distribution(entry_point)[0] == OWN_DISTRIBUTION
 
 
 def installed_entry_points() -> Iterable[importlib.metadata.EntryPoint]:
