@@ -492,3 +492,25 @@ def test_a_plugins_broken_catalogue_leaves_everybody_elses_texts_alone(
     assert T("Interrupted.").render("ja") == "中断しました。"
     assert capsys.readouterr().out == "", "standard output carries results only"
     text._catalogue.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["", "a/", "../api", "tape drive", "{path}", "テープ"])
+def test_a_web_extension_whose_name_is_no_part_of_a_path_is_set_aside(make: Make, tmp_path: Path, name: str) -> None:
+    manager = make(
+        odd=f"""
+            from fastapi import APIRouter
+            @hookimpl
+            def web_extensions(context):
+                return [WebExtension({name!r}, APIRouter())]
+        """,
+        sound="""
+            from fastapi import APIRouter
+            @hookimpl
+            def web_extensions(context):
+                return [WebExtension("tape-2_b", APIRouter())]
+        """,
+    )
+    assert [one.name for one in manager.web_extensions(context(manager, tmp_path))] == ["tape-2_b"]
+    state, reason = why(manager, "odd")
+    assert state == "set-aside"
+    assert f"the name {name!r}, which is not" in reason

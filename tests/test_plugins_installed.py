@@ -159,12 +159,35 @@ def test_each_broken_plugin_is_named_with_what_it_did_and_the_box_goes_on(broken
     assert (answer.code, answer.stderr) == (0, "")
     plugins = {plugin["name"]: plugin for plugin in answer.json()["plugins"]}
     ours = {name: plugin for name, plugin in plugins.items() if plugin["distribution"] == "kurabako-broken"}
+    assert ours.pop("wrong-router")["state"] == "active", "nobody has asked for its routes yet"
     assert {plugin["state"] for plugin in ours.values()} == {"set-aside"}
     reasons = {name: plugin["why"] for name, plugin in ours.items()}
     assert "settings" in reasons.pop("wrong-arguments")
     assert reasons == WHY
     assert (plugins["s3"]["state"], plugins["services"]["state"]) == ("active", "active")
     assert plugins["folder"]["state"] == "blocked"
+
+
+@pytest.mark.slow
+def test_a_router_that_is_none_is_found_before_the_page_meets_it(broken: Installed, config: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        import fastapi  # beforehand: its import is not to count against the plugin's short budget
+        from appliance.box import Box
+
+        box = Box.open(Path(sys.argv[1]))
+        extensions = box.plugins.web_extensions(box.context)
+        print(extensions, [str(status.why) for status in box.plugins.statuses() if status.name == "wrong-router"])
+        """
+    )
+    answer = broken.python("-c", script, str(config))
+    assert answer.stdout.strip() == (
+        "[] ['web_extensions handed out something it must not "
+        "(web_extensions: WebExtension.router must be APIRouter, not function)']"
+    ), answer.stderr
+    assert answer.code == 0
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +23,8 @@ from appliance.status.model import PluginStatus, Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import Storage, StorageKind
 from appliance.text import T, Text
+
+_PATH_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class StorageKindUnknown(KurabakoError):
@@ -180,8 +183,19 @@ class PluginManager:
         ]
 
     def web_extensions(self, context: PluginContext) -> list[WebExtension]:
-        """The plugins' routes, no name twice."""
-        return [one for _, one in self._unique("web_extensions", lambda one: one.name, context=context)]
+        """The plugins' routes, no name twice, each name fit for a path."""
+        found = self._unique("web_extensions", lambda one: one.name, context=context)
+        for plugin, one in found:
+            if not _PATH_NAME.fullmatch(one.name):
+                self._registry.set_aside(
+                    plugin,
+                    T(
+                        "{hook} hands out the name {name}, which is not made of letters, digits, - and _",
+                        hook="web_extensions",
+                        name=repr(one.name),
+                    ),
+                )
+        return [one for plugin, one in found if plugin.active]
 
     # Kept once asked: these never change while the box runs.
 
