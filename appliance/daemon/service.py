@@ -156,7 +156,8 @@ class Daemon:
         if not web.enabled:
             return None
         extensions = await in_thread(lambda: self._box.plugins.web_extensions(self._box.context), "web extensions")
-        app = create_app(self.board, extensions, language=self._box.settings.box.language, zone=self._box.zone)
+        language = self._box.settings.box.language
+        app = create_app(self.board, extensions, language=language, hosts=web.hosts, zone=self._box.zone)
         page = Page(app, web.listen, web.port)
         try:
             self._page_urls = await page.start()

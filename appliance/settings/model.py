@@ -81,6 +81,13 @@ def _name(name: str) -> str:
     return name
 
 
+def _reached_as(host: str) -> str:
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(_NAME.fullmatch(label) for label in labels):
+        raise ValueError(T("write a name such as kura.example.jp, without http:// and without a port"))
+    return host
+
+
 def _host_name() -> str:
     return socket.gethostname().partition(".")[0]
 
@@ -187,11 +194,12 @@ class ScheduleSettings(Section):
 
 
 class WebSettings(Section):
-    """`[web]`: the page."""
+    """`[web]`: the page. `hosts` are further names it is called by; to any other name it does not answer."""
 
     enabled: bool = True
     listen: Annotated[str, BeforeValidator(_listen)] = "0.0.0.0"  # noqa: S104 - the page is for the LAN
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    hosts: tuple[Annotated[str, AfterValidator(_reached_as)], ...] = ()
 
 
 class PluginsSettings(Section):

@@ -171,6 +171,17 @@ def test_there_is_one_daemon_per_box(box: BoxUnderTest) -> None:
         assert served.status()["box"] == "testbox"
 
 
+def test_the_page_answers_to_the_names_it_was_given(box: BoxUnderTest) -> None:
+    box.tables["web"]["hosts"] = ["kura.example.jp"]
+    box.write()
+    with box.serving():
+        for host, answer in (("kura.example.jp", 200), ("KURA.example.jp.:80", 200), ("elsewhere.example.jp", 421)):
+            page = requests.get(
+                f"http://127.0.0.1:{box.tables['web']['port']}/healthz", headers={"Host": host}, timeout=10
+            )
+            assert page.status_code == answer
+
+
 def test_a_page_that_cannot_be_shown_is_a_warning_and_the_box_goes_on(box: BoxUnderTest, tmp_path: Path) -> None:
     import socket
 

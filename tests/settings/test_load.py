@@ -44,6 +44,7 @@ SECTIONS = (SettingsSection("shelves", Shelves), SettingsSection("lamp", Lamp))
 SIZE = "write a size such as 500 GB, 1.5 TB or 16 MiB."
 TOML = "Texts stand in quotes, lists in brackets, tables begin with their name in brackets."
 PLANNED = "write a time such as 02:00, mon-fri 02:00, or the five fields of cron such as 30 2 * * sat,sun."
+HOST = "write a name such as kura.example.jp, without http:// and without a port."
 LISTEN = "write an address of this machine such as 0.0.0.0 (every one), 127.0.0.1 or ::."
 
 Load = Callable[[str], Settings]
@@ -102,6 +103,7 @@ def test_what_is_written_is_what_is_in_force(load: Load) -> None:
         timezone = "UTC"
         [web]
         listen = "::"
+        hosts = ["kura.example.jp", "backup", "xn--w8yz0b.example.jp."]
         [[shelves]]
         path = "/a"
         [[shelves]]
@@ -118,6 +120,7 @@ def test_what_is_written_is_what_is_in_force(load: Load) -> None:
     assert settings.cloud.part_limit == 64 * 1024**2
     assert (settings.contract.capacity, settings.contract.reserve) == (1_500_000_000_000, 1000)
     assert settings.schedule.backup[1] == "mon-fri 12:30"
+    assert settings.web.hosts == ("kura.example.jp", "backup", "xn--w8yz0b.example.jp.")
     assert settings.plugins["shelves"] == Shelves((Shelf(path=Path("/a")), Shelf(path=Path("/b"), depth=2)))
     assert settings.plugins["lamp"] == Lamp(colour=Lamp.Colour(red=3))
 
@@ -154,6 +157,10 @@ def test_what_is_written_is_what_is_in_force(load: Load) -> None:
         ),
         ("[web]\nport = 0", "line 2: web.port = 0: write 1 or more."),
         ("[web]\nport = 'http'", 'line 2: web.port = "http": write a whole number without quotes.'),
+        ("[web]\nhosts = [\n'a.jp',\n'http://b.jp']", f'line 4: web.hosts = "http://b.jp": {HOST}'),
+        ("[web]\nhosts = ['b.jp:8080']", f'line 2: web.hosts = "b.jp:8080": {HOST}'),
+        ("[web]\nhosts = ['*.jp']", f'line 2: web.hosts = "*.jp": {HOST}'),
+        ("[web]\nhosts = ['']", f'line 2: web.hosts = "": {HOST}'),
         ("[web]\nenabled = 'maybe'", 'line 2: web.enabled = "maybe": write true or false, without quotes.'),
         ("[web]\nlisten = 'everywhere'", f'line 2: web.listen = "everywhere": {LISTEN}'),
         ("[plugins]\ntime_budget = 0", "line 2: plugins.time_budget = 0: write a number greater than 0."),
