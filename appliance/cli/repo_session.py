@@ -179,7 +179,7 @@ def locked(repository: Repository) -> Iterator[None]:
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with repository.lock():
+    with repository.shared_lock():
         yield
 
 

@@ -110,6 +110,9 @@ class LockOwner:
 class RepositoryLock:
     """One lock: `acquire`, `refresh` every `REFRESH_SECONDS`, `release`. `keep` does the middle part in a thread.
 
+    `acquire` is `begin` and `settle`. With `settle_meanwhile` instead of the latter, reading may go on at once:
+    whoever came at the same time and wants the repository alone waits and looks again too, and gives way.
+
     `now` is the time of day, `elapsed` seconds that also pass while the machine sleeps, `pause` waits seconds.
     """
 
@@ -136,17 +139,50 @@ class RepositoryLock:
         self._mutex = threading.Lock()
         self._released = threading.Event()
         self._keeper: threading.Thread | None = None
+        self._settling: threading.Thread | None = None
+        self._refused: KurabakoError | None = None
 
     def acquire(self) -> None:
         """Raises `RepositoryLocked` while somebody else's lock is in the way."""
+        self.begin()
+        self.settle()
+
+    def begin(self) -> None:
+        """Writes the lock. Raises `RepositoryLocked` while somebody else's is in the way."""
         self._refuse_conflicts()
         self._write()
+
+    def settle(self) -> None:
+        """Waits until whoever came at the same time is seen. Raises `RepositoryLocked` if somebody did."""
         try:
             self._pause(SETTLE_SECONDS)
             self._refuse_conflicts()
         except BaseException:
             self._remove(self._names)
             raise
+
+    def settle_meanwhile(self, wait: float = SETTLE_SECONDS) -> None:
+        """Does what `settle` does in a thread, unless `release` comes first; `ensure_settled` tells what it met.
+
+        Work that ends so soon was over before anybody could think himself alone.
+        """
+        self._settling = threading.Thread(target=self._settle, args=(wait,), name="lock-settle", daemon=True)
+        self._settling.start()
+
+    def ensure_settled(self) -> None:
+        """Waits for the end of `settle_meanwhile` and raises what that met."""
+        if self._settling is not None:
+            self._settling.join()
+        if self._refused is not None:
+            raise self._refused
+
+    def _settle(self, wait: float) -> None:
+        if self._released.wait(wait):
+            return
+        try:
+            self._refuse_conflicts()
+        except KurabakoError as error:
+            self._refused = error
 
     def keep(self, interval: float = REFRESH_SECONDS) -> None:
         """Renews the lock every `interval` seconds from now until `release`."""
@@ -168,7 +204,11 @@ class RepositoryLock:
             self._remove(self._names[:-1])
 
     def ensure_held(self) -> None:
-        """Raises `LockLost` when the lock is too old to be relied on, and cannot be renewed at the last moment."""
+        """Raises `LockLost` when the lock is too old to be relied on, and cannot be renewed at the last moment.
+
+        Raises what `ensure_settled` raises, too.
+        """
+        self.ensure_settled()
         if self._is_overdue():
             try:
                 self.refresh()
@@ -180,8 +220,9 @@ class RepositoryLock:
     def release(self) -> None:
         """Removes the lock. Where that fails it stays behind, and is removed as a dead process's at the next start."""
         self._released.set()
-        if self._keeper is not None:
-            self._keeper.join()
+        for thread in (self._settling, self._keeper):
+            if thread is not None:
+                thread.join()
         with self._mutex:
             self._remove(self._names)
 

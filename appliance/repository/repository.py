@@ -302,10 +302,31 @@ class Repository:
         """
         lock = RepositoryLock(self.storage, self.sealer, owner or LockOwner(), exclusive=exclusive, now=now)
         lock.acquire()
+        with self._held(lock):
+            yield lock
+
+    @contextmanager
+    def shared_lock(
+        self, *, now: Callable[[], datetime] = utc_now, owner: LockOwner | None = None
+    ) -> Iterator[RepositoryLock]:
+        """Holds a shared lock for somebody who reads at first, without the fifth of a second that `lock` waits.
+
+        That somebody locked the repository for himself in the same instant is found out meanwhile: `RepositoryLocked`
+        comes before this repository object writes anything, otherwise at the end.
+        """
+        lock = RepositoryLock(self.storage, self.sealer, owner or LockOwner(), exclusive=False, now=now)
+        lock.begin()
+        lock.settle_meanwhile()
+        with self._held(lock):
+            yield lock
+        lock.ensure_settled()
+
+    @contextmanager
+    def _held(self, lock: RepositoryLock) -> Iterator[None]:
         lock.keep()
         self._locks.append(lock)
         try:
-            yield lock
+            yield
         finally:
             self._locks.remove(lock)
             lock.release()

@@ -236,6 +236,28 @@ def test_a_lock_is_renewed_in_the_background() -> None:
     assert not any(thread.name == "lock" for thread in threading.enumerate())
 
 
+def test_a_reader_does_not_wait_for_the_second_look() -> None:
+    world = World()
+    lock = world.lock()
+    lock.begin()
+    lock.settle_meanwhile(wait=1000)
+    assert len(world.locks()) == 1
+    lock.release()
+    lock.ensure_settled()
+    assert world.locks() == []
+
+
+def test_nothing_is_written_before_the_second_look() -> None:
+    repository = new_repository()
+    with pytest.raises(RepositoryLocked), repository.shared_lock(now=lambda: NOW, owner=HERE):
+        lock = LockFile(TIME, exclusive=True, hostname="laptop", username="hana", pid=77)
+        store_json(repository.storage, repository.sealer, FileType.LOCK, msgspec.json.encode(lock))
+        with pytest.raises(RepositoryLocked):
+            save_files(repository, {b"a": b"1"})
+        assert _packs(repository) == []
+    assert len(repository.list_files(FileType.LOCK)) == 1
+
+
 def test_nothing_is_written_once_the_lock_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     repository = new_repository()
 
