@@ -14,6 +14,7 @@ from __future__ import annotations
 import gettext
 import io
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 LANGUAGES = ("ja", "en")
 """The languages every text exists in; English is the message itself."""
 
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and the signs that end a line or turn the direction of writing round (Unicode UAX #9)."""
+
 _folders: list[Path] = [Path(__file__).parent / "locale"]
 
 
@@ -33,6 +37,14 @@ def add_catalogues(folder: Path) -> None:
     if folder not in _folders and folder.is_dir():
         _folders.append(folder)
         _catalogue.cache_clear()
+
+
+def visible(text: str) -> str:
+    """`text` as one line that steers nothing: what would is written as an escape such as `\\x1b`.
+
+    A file's, a disk's or a server's name may hold anything, and is shown on terminals, serial lines and in logs.
+    """
+    return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 @cache
@@ -80,7 +92,8 @@ def translate(message: str, language: str) -> str:
 class Text:
     """A sentence for people: an English message with `{named}` places and the values for them.
 
-    Values are strings, numbers or further `Text`s. Equality is by message and values.
+    Values are strings, numbers or further `Text`s. Equality is by message and values. Rendered, a string is one
+    line (`visible`): only a message, which is ours, may have several.
     """
 
     message: str
@@ -88,9 +101,7 @@ class Text:
 
     def render(self, language: str) -> str:
         """The sentence in `language` (`ja`, `en`); never fails, whatever a translator wrote."""
-        values = {
-            name: value.render(language) if isinstance(value, Text) else value for name, value in self.values.items()
-        }
+        values = {name: _shown(value, language) for name, value in self.values.items()}
         for message in (translate(self.message, language), self.message):
             try:
                 return message.format(**values) if values else message
@@ -117,6 +128,12 @@ class Text:
             for name, value in data.get("values", {}).items()
         }
         return cls(str(data["message"]), values)
+
+
+def _shown(value: Any, language: str) -> Any:
+    if isinstance(value, Text):
+        return value.render(language)
+    return visible(value) if isinstance(value, str) else value
 
 
 def T(message: str, /, **values: Any) -> Text:  # noqa: N802 - the extraction keyword, short as gettext's _

@@ -78,3 +78,10 @@ def test_an_error_says_what_is_safe_and_what_to_do() -> None:
     assert str(error) == "It broke. Nothing is lost. Mend it."
     assert error.to_json()["code"] == "error"
     assert Text.from_json(error.to_json()["todo"]) == T("Mend it.")
+
+
+def test_a_name_in_a_sentence_steers_nothing() -> None:
+    name = "a\r\n<0>forged\x1b[2J\x9b\u2028\u202etxt.exe"
+    shown = T("{name} could not be read.", name=T("{inner}", inner=name)).render("en")
+    assert shown == r"a\r\n<0>forged\x1b[2J\x9b\u2028\u202etxt.exe could not be read."
+    assert T("{name} could not be read.", name="書類 1.txt").render("en") == "書類 1.txt could not be read."

@@ -23,11 +23,10 @@ from rich.text import Text as Styled
 
 from appliance.errors import KurabakoError
 from appliance.status.model import Progress
-from appliance.text import LANGUAGES, T, Text
+from appliance.text import LANGUAGES, T, Text, visible
 
 OnProgress = Callable[[Progress], None]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNBROKEN = 10_000
 """Columns where nobody looks at a terminal: lines are not folded."""
@@ -46,8 +45,11 @@ def language_of(environment: Mapping[str, str]) -> str | None:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters made visible: a file name must not steer the terminal."""
-    text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    """`text` as one line without anything that steers a terminal, and with what is no Unicode made visible."""
+    return _without_surrogates(visible(text))
+
+
+def _without_surrogates(text: str) -> str:
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -64,8 +66,10 @@ class Printer:
         self._documents = 0
 
     def render(self, text: Text | str) -> str:
-        """`text` in this printer's language, safe for a terminal."""
-        return printable(text.render(self.language) if isinstance(text, Text) else text)
+        """`text` in this printer's language, safe for a terminal; a sentence may have several lines, a name has one."""
+        if isinstance(text, Text):
+            return "\n".join(printable(line) for line in text.render(self.language).split("\n"))
+        return printable(text)
 
     def say(self, *lines: Text | str) -> None:
         """Prints result lines for people; nothing with `--json`."""
@@ -106,8 +110,7 @@ class Printer:
         self._documents = 1
         encoded = json.dumps(data, ensure_ascii=False, default=self._plain)
         # A name that is not Unicode stands as lone surrogates, which UTF-8 cannot carry but a JSON escape can.
-        encoded = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded)
-        self._stdout.write(encoded + "\n")
+        self._stdout.write(_without_surrogates(encoded) + "\n")
 
     def result(self, data: Any, *lines: Text | str) -> None:
         """`document(data)` with `--json`, `say(*lines)` without."""

@@ -68,13 +68,19 @@ def test_an_error_after_the_document_goes_to_standard_error() -> None:
 
 
 def test_names_neither_steer_the_terminal_nor_break_the_encoding() -> None:
-    assert printable("a\x1b[2Jb\x9bc\x7f\r\n") == "a\\x1b[2Jb\\x9bc\\x7f\\x0d\n"
+    assert printable("a\x1b[2Jb\x9bc\x7f\r\n\u202e") == r"a\x1b[2Jb\x9bc\x7f\r\n\u202e"
     name = os.fsdecode(b"caf\xe9")
     assert printable(name) == "caf\\udce9"
     out, stdout, _ = printer(as_json=True)
     out.document({"name": name})
     stdout.getvalue().encode()
     assert json.loads(stdout.getvalue()) == {"name": name}
+
+
+def test_a_name_is_one_line_and_a_sentence_may_have_several() -> None:
+    out, stdout, _ = printer()
+    out.say("a\nb", Text("{first}\n{second}", {"first": T("Interrupted."), "second": "c\nd"}), T("\x1b[2J"))
+    assert stdout.getvalue().split("\n") == [r"a\nb", "Interrupted.", r"c\nd", r"\x1b[2J", ""]
 
 
 def test_what_has_no_json_is_a_mistake_of_ours() -> None:
