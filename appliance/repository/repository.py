@@ -24,7 +24,7 @@ from appliance.repository.errors import (
     WrongPassword,
 )
 from appliance.repository.files import file_name, list_files, load_file, load_json, store_file, store_json
-from appliance.repository.ids import CONFIG_KEY, BlobType, FileType
+from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
 from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, open_key, seal_key
@@ -53,12 +53,16 @@ def utc_now() -> datetime:
 class Repository:
     """An open repository. Any number of threads may read from one object and write through one writer.
 
-    `index` knows nothing until `load_index`; what a writer of this repository stores is added to it.
+    `index` knows nothing until `load_index`; what a writer of this repository stores is added to it. `key_id` is the
+    hexadecimal id of the key file that opened it.
     """
 
-    def __init__(self, storage: Storage, master: MasterKey, config: Config, entropy: Entropy) -> None:
+    def __init__(
+        self, storage: Storage, master: MasterKey, config: Config, entropy: Entropy, *, key_id: str = ""
+    ) -> None:
         self.storage = storage
         self.config = config
+        self.key_id = key_id
         self.index = Index()
         self._master = master
         self._entropy = entropy
@@ -95,7 +99,7 @@ class Repository:
             raise RepositoryExists(storage.location)
         config = new_config(entropy)
         repository = cls(storage, MasterKey.generate(entropy), config, entropy)
-        repository.add_key(password, hostname=hostname, username=username, now=now, cost=cost)
+        repository.key_id = repository.add_key(password, hostname=hostname, username=username, now=now, cost=cost)
         storage.put(CONFIG_KEY, repository.sealer.seal(config.encode()))
         return repository
 
@@ -103,8 +107,8 @@ class Repository:
     def open(cls, storage: Storage, password: str, *, entropy: Entropy = os.urandom) -> Repository:
         """Opens with the first key that `password` fits. Raises `NotARepository`, `WrongPassword`, `DamagedData`."""
         sealed = _load_sealed_config(storage)
-        master = _find_master_key(storage, password)
-        return cls(storage, master, _open_config(sealed, Sealer(master)), entropy)
+        key_id, master = _find_master_key(storage, password)
+        return cls(storage, master, _open_config(sealed, Sealer(master)), entropy, key_id=key_id)
 
     def reload_config(self) -> Config:
         """The config as it is stored now. Raises `DamagedData`, `NotARepository` or the storage's error."""
@@ -150,6 +154,11 @@ class Repository:
         """Stores a snapshot or index file, as `save_file` does; its hexadecimal id."""
         self._ensure_locked()
         return store_json(self.storage, self.sealer, kind, json)
+
+    def delete_file(self, kind: FileType, name: str) -> None:
+        """Removes the file with this hexadecimal id, if it is there. Raises `LockLost` rather than do so unlocked."""
+        self._ensure_locked()
+        self.storage.delete(object_key(kind, name))
 
     def load_json(self, info: ObjectInfo) -> Buffer:
         """The JSON of a snapshot or index file that was listed. Raises `DamagedData`, or the storage's error."""
@@ -360,8 +369,8 @@ def _open_config(sealed: bytes, sealer: Sealer) -> Config:
         raise damage.named(CONFIG_KEY) from None
 
 
-def _find_master_key(storage: Storage, password: str) -> MasterKey:
-    """Raises `WrongPassword`; `DamagedData` when there is no whole key file at all."""
+def _find_master_key(storage: Storage, password: str) -> tuple[str, MasterKey]:
+    """The key file's id and what it holds. Raises `WrongPassword`; `DamagedData` when no key file is whole."""
     damage = DamagedData(T("There is no key file."), FileType.KEY)
     whole = 0
     for info in list_files(storage, FileType.KEY):
@@ -371,6 +380,6 @@ def _find_master_key(storage: Storage, password: str) -> MasterKey:
             damage = error.named(info.key)
             continue
         if master is not None:
-            return master
+            return file_name(info.key), master
         whole += 1
     raise WrongPassword(storage.location) if whole else damage
