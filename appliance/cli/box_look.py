@@ -33,7 +33,7 @@ def snapshots(context: typer.Context, place: FromOption = Place.VAULT, as_json: 
     from appliance.cli.repo_look import print_snapshots
 
     with opened_box(context) as box, _opened(box, place) as repository:
-        print_snapshots(printer(context, as_json), repository.snapshots())
+        print_snapshots(printer(context, as_json), repository.snapshots(), box.zone)
 
 
 def ls(
@@ -51,7 +51,8 @@ def ls(
     name, _, path = snapshot.partition(":")
     with opened_box(context) as box, _opened(box, place) as repository:
         repository.load_index()
-        print_files(printer(context, as_json), repository, repository.find_snapshot(name), path, long=long)
+        found = repository.find_snapshot(name)
+        print_files(printer(context, as_json), repository, found, path, long=long, zone=box.zone)
 
 
 def capacity(

@@ -6,7 +6,7 @@ import stat as unix
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +23,7 @@ from appliance.units import format_size
 
 SnapshotArgument = Annotated[str, typer.Argument(help=T("A snapshot's id, or latest.").message)]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LETTERS = {"dir": "d", "symlink": "l", "dev": "b", "chardev": "c", "fifo": "p", "socket": "s"}
 
 
@@ -45,15 +46,15 @@ def snapshots(
     print_snapshots(printer(context, as_json), found)
 
 
-def print_snapshots(out: Printer, found: Sequence[Snapshot]) -> None:
-    """Prints a list of snapshots."""
+def print_snapshots(out: Printer, found: Sequence[Snapshot], zone: tzinfo | None = None) -> None:
+    """Prints a list of snapshots, with their times in `zone` (this machine's when None)."""
     out.document([snapshot_document(snapshot) for snapshot in found])
     out.table(
         (T("ID"), T("Time"), T("Host"), T("Tags"), T("Paths"), T("Size")),
         [
             (
                 each.short_id,
-                local_time(each.moment),
+                _clock(each.moment, zone),
                 each.hostname,
                 ", ".join(each.tags),
                 ", ".join(each.paths),
@@ -81,15 +82,17 @@ def ls(
         print_files(printer(context, as_json), repository, found, path, long=long)
 
 
-def print_files(out: Printer, repository: Repository, found: Snapshot, path: str, *, long: bool) -> None:
-    """Prints what a snapshot holds at and below `path`. Raises `PathNotInSnapshot`."""
+def print_files(
+    out: Printer, repository: Repository, found: Snapshot, path: str, *, long: bool, zone: tzinfo | None = None
+) -> None:
+    """Prints what a snapshot holds at and below `path`; times as `print_snapshots`. Raises `PathNotInSnapshot`."""
     nodes = _below(repository, found, path)
     if out.as_json:
         documents = [_node_document(node_path, node) for node_path, node in nodes]
         out.document({"snapshot": snapshot_document(found), "nodes": documents})
     else:
         for node_path, node in nodes:
-            out.say(_long(node_path, node) if long else _text(node_path))
+            out.say(_long(node_path, node, zone) if long else _text(node_path))
 
 
 def stats(
@@ -148,9 +151,9 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
     return {**fields, "id": snapshot.id, "short_id": snapshot.short_id}
 
 
-def local_time(moment: datetime) -> str:
+def _clock(moment: datetime, zone: tzinfo | None) -> str:
     """A moment as the clock on the wall shows it."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _below(repository: Repository, snapshot: Snapshot, path: str) -> Iterator[tuple[bytes, Node]]:
@@ -184,12 +187,18 @@ def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-def _long(path: bytes, node: Node) -> str:
+def _long(path: bytes, node: Node, zone: tzinfo | None) -> str:
     mode = _LETTERS.get(node.type, "-") + unix.filemode(node.permissions)[1:]
     owner = f"{node.user or node.uid}:{node.group or node.gid}"
-    when = datetime.fromtimestamp(node.mtime_ns // 1_000_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     target = f" -> {_text(node.link_target)}" if node.type == "symlink" else ""
-    return printable(f"{mode} {owner:<16} {node.size:>12} {when} {_text(path)}{target}")
+    return printable(f"{mode} {owner:<16} {node.size:>12} {_modified(node, zone)} {_text(path)}{target}")
+
+
+def _modified(node: Node, zone: tzinfo | None) -> str:
+    try:
+        return _clock(_EPOCH + timedelta(seconds=node.mtime_ns // 1_000_000_000), zone)
+    except OverflowError:  # a time in a year that Python's calendar does not have
+        return node.mtime
 
 
 def _node_document(path: bytes, node: Node) -> dict[str, Any]:

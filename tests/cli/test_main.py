@@ -121,7 +121,7 @@ def test_an_error_is_what_is_safe_and_what_to_do(call: Call, failing: Callable[[
         "error": {
             "code": "test.full",
             "exit_code": 28,
-            "what": "It is full of \x1b[31mred.",
+            "what": r"It is full of \x1b[31mred.",
             "safe": "All is safe.",
             "todo": "中断しました。",
         }
