@@ -130,15 +130,16 @@ class Access:
         return "" if not colon or "/" in scheme else scheme
 
     def _options(self, create: bool) -> dict[str, Any]:
+        made: dict[str, Any] = {"create": True} if create else {}
         if not self._scheme:
-            return {"create": True} if create else {}
+            return made
         names = {
             "access_key_id": "AWS_ACCESS_KEY_ID",
             "secret_access_key": "AWS_SECRET_ACCESS_KEY",
             "session_token": "AWS_SESSION_TOKEN",
             "region": "AWS_DEFAULT_REGION",
         }
-        return {option: self.environment[name] for option, name in names.items() if self.environment.get(name)}
+        return made | {option: self.environment[name] for option, name in names.items() if self.environment.get(name)}
 
 
 def _from_file(file: Path) -> str:

@@ -42,6 +42,15 @@ def test_a_bucket_is_a_repository(moto_s3: S3Server, source: Path, tmp_path: Pat
     cli.restic("check", "--read-data")
 
 
+@pytest.mark.needs("restic")
+def test_init_makes_the_bucket_as_restic_does(moto_s3: S3Server) -> None:
+    cli = cli_for(moto_s3, "made-by-init")
+    cli.ok("init")
+    cli.restic("check")
+    code, error = cli.error("init")
+    assert (code, error["code"]) == (1, "repository.exists")
+
+
 def test_a_bucket_that_is_not_there_is_told(moto_s3: S3Server, source: Path) -> None:
     code, error = cli_for(moto_s3, "no-such-bucket").error("backup", source)
     assert code == 1
