@@ -92,8 +92,9 @@ class RootGroup(typer.core.TyperGroup):
 
 def _translate(command: Any, language: str) -> None:
     """Puts help texts, whose English is the catalogue's key, into `language`, down to the last option."""
-    if command.help:
-        command.help = translate(command.help, language)
+    for name in ("help", "short_help"):
+        if getattr(command, name, None):
+            setattr(command, name, translate(getattr(command, name), language))
     for parameter in command.params:
         if getattr(parameter, "help", None):
             parameter.help = translate(parameter.help, language)

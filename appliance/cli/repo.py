@@ -13,6 +13,7 @@ from appliance.text import T
 
 app = typer.Typer(
     no_args_is_help=True,
+    short_help=T("Any repository in restic's format, without a box.").message,
     help=T(
         "Any repository in restic's format, without a box: RESTIC_REPOSITORY or --repo names it "
         "(/path, s3:https://host/bucket/prefix), RESTIC_PASSWORD or RESTIC_PASSWORD_FILE opens it, AWS_ACCESS_KEY_ID, "
