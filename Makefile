@@ -23,7 +23,8 @@ $(BIN)/python:
 	  { echo "Python's venv module is missing: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed-run: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@echo "Installing Kurabako into $(VENV) …" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
@@ -31,7 +32,7 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed-run
 
 run: $(VENV)/.installed-run ## see the box work on this machine (Ctrl-C ends it); ARGS="--once --json" for one run
-	$(BIN)/kurabako demo $(ARGS)
+	@$(BIN)/kurabako demo $(ARGS)
 
 test: $(VENV)/.installed-test ## install everything the tests need and run them all
 	@$(BIN)/python -m tests.requirements --install
