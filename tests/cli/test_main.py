@@ -68,10 +68,12 @@ def test_help_lists_every_command_and_its_own_language(call: Call) -> None:
         assert f" {command} " in english.stdout
     assert "Plugins: which are installed, and whether they work." in english.stdout
     assert "プラグインの一覧と状態を表示します。" in japanese.stdout
+    assert "RESTIC_PASSWORD" not in english.stdout, "the list has a line for the group; its own help tells the rest"
     assert "--config" in call().stdout, "without a command, help is what is wanted"
 
 
 def test_the_help_of_a_group_and_of_its_commands_is_translated(call: Call) -> None:
+    assert "本機の設定なしで、restic 形式のリポジトリを操作します。" in call("--help", lang="ja_JP.UTF-8").stdout
     assert "設定を確認・表示します。" in call("settings", "--help", lang="ja_JP.UTF-8").stdout
     assert "結果を一つの JSON で出力します。" in call("settings", "check", "--help", lang="ja_JP.UTF-8").stdout
 
