@@ -134,7 +134,14 @@ class Box:
         return replace(
             self.plugins.context(self.settings.plugins, box.state_dir, box.run_dir),
             board=find_board(),
+            own_paths=self.own_paths,
         )
+
+    @property
+    def own_paths(self) -> tuple[Path, ...]:
+        """The folders that hold the box's own data, which is never backed up: state, vault, a cloud on this machine."""
+        places = (self.vault_location, self.cloud_location)
+        return (self.settings.box.state_dir, *(Path(place) for place in places if place.startswith("/")))
 
     @cached_property
     def profile(self) -> ServiceProfile:

@@ -49,13 +49,16 @@ class PluginContext:
 
     `settings[name]` is an instance of the section's model (its defaults when the file has no such table).
     `state_dir` is the box's state folder, `run_dir` the folder for mounts and sockets; a plugin uses a folder of
-    its own name below them. `board` says what the hardware is like, where that is known.
+    its own name below them. `board` says what the hardware is like, where that is known. `own_paths` are the folders
+    in which the box keeps its own data (state, vault, a cloud that is a folder), there or not: no source may hold them
+    or lie in them, or each backup would back up the ones before.
     """
 
     settings: dict[str, BaseModel]
     state_dir: Path
     run_dir: Path
     board: Board | None = None
+    own_paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

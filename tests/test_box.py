@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.box import Box, NotSetUp
+from appliance.box import Box, NotCollectable, NotSetUp
 from appliance.errors import KurabakoError
 from appliance.recovery_key import ALPHABET, CannotSetUp, new_recovery_key, write_recovery_key
 from appliance.sources.interface import SourceNotFound
@@ -62,6 +62,40 @@ def test_a_box_without_places_says_so(tmp_path: Path) -> None:
         with pytest.raises(NotSetUp):
             use()
     assert not (tmp_path / "state").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "own"),
+    [
+        ("", ["state", "vault"]),
+        ('[cloud]\nurl = "{folder}/remote"\n', ["state", "vault", "remote"]),
+        ('[cloud]\nurl = "s3:https://s3.example.jp/bucket"\n', ["state", "vault"]),
+    ],
+)
+def test_what_is_the_boxs_own_is_no_source(tmp_path: Path, cloud: str, own: list[str]) -> None:
+    for name in ("state", "vault", "remote"):
+        (tmp_path / name).mkdir()
+    folders = "".join(f'[[folders]]\npath = "{tmp_path / name}"\n' for name in ("state", "vault", "remote"))
+    box = _box(tmp_path, cloud.format(folder=tmp_path) + folders)
+    assert box.own_paths == tuple(tmp_path / name for name in own)
+    assert box.context.own_paths == box.own_paths
+    for name in own:
+        with pytest.raises(NotCollectable, match="where the box keeps its own data"):
+            box.designate(f"folder:{tmp_path / name}")
+    box.close()
+
+
+def test_a_source_that_became_the_boxs_own_is_no_longer_opened(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    box = _box(tmp_path, f'[[folders]]\npath = "{tmp_path}/shared"\n')
+    box.designate(f"folder:{tmp_path}/shared")
+    box.close()
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace(f'"{tmp_path}/vault"', f'"{tmp_path}/shared/vault"'))
+    moved = Box.open(config)
+    with pytest.raises(KurabakoError, match=r"It contains .*/shared/vault, where"):
+        moved.open_source(f"folder:{tmp_path}/shared")
+    moved.close()
 
 
 def test_a_designated_source_is_known_when_it_is_not_there(tmp_path: Path) -> None:

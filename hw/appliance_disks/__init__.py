@@ -11,8 +11,8 @@ from appliance.sources.interface import FoundSource, OnSourceEvent, Source, Sour
 from appliance.status.model import Severity
 from appliance.text import T
 from appliance_disks.devices import list_devices, udev_runs
-from appliance_disks.identify import Seen, Surroundings, identify
-from appliance_disks.mounts import current_mounts, current_swaps, device_below, device_of_node
+from appliance_disks.identify import Seen, Surroundings, device_of, identify
+from appliance_disks.mounts import current_mounts, current_swaps, device_of_node, mount_below
 from appliance_disks.settings import DisksSettings
 from appliance_disks.source import open_disk
 from appliance_disks.watch import DiskWatch
@@ -62,12 +62,13 @@ def look(context: PluginContext, udev: pyudev.Context) -> dict[str, Seen]:
     assert isinstance(settings, DisksSettings)
     mounts = current_mounts()
     swaps = [number for swap in current_swaps() if (number := device_of_node(swap))]
-    own = device_below(context.state_dir)
+    node_numbers = {m.source: number for m in mounts if (number := device_of_node(m.source))}
+    own = [device_of(mount, node_numbers) for path in context.own_paths if (mount := mount_below(path, mounts))]
     around = Surroundings(
         mounts=mounts,
-        node_numbers={m.source: number for m in mounts if (number := device_of_node(m.source))},
+        node_numbers=node_numbers,
         swaps=frozenset(swaps),
-        own=frozenset([own] if own else []),
+        own=frozenset(own),
         udev=udev_runs(),
         collect_system_disk=settings.collect_system_disk,
         board=context.board,

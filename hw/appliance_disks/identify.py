@@ -6,7 +6,7 @@ Pure: from what udev and the kernel say to `FoundSource`s.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.hardware import Board
@@ -175,9 +175,13 @@ def _mount_point(device: BlockDevice, around: Surroundings) -> str | None:
     return None
 
 
-def _on(mount: Mount, around: Surroundings) -> Number:
+def device_of(mount: Mount, node_numbers: Mapping[str, Number]) -> Number:
     """The device a mount is on; file systems with device numbers of their own name the node instead."""
-    return around.node_numbers.get(mount.source, mount.device) if mount.device[0] == 0 else mount.device
+    return node_numbers.get(mount.source, mount.device) if mount.device[0] == 0 else mount.device
+
+
+def _on(mount: Mount, around: Surroundings) -> Number:
+    return device_of(mount, around.node_numbers)
 
 
 def _system_disks(devices: Iterable[BlockDevice], around: Surroundings) -> set[str]:

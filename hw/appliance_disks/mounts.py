@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,15 +78,12 @@ def device_of_node(node: str) -> Number | None:
     return (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
 
 
-def device_below(path: Path) -> Number | None:
-    """The number of the file system that holds `path` (or its nearest parent that is there)."""
-    for candidate in (path, *path.parents):
-        try:
-            device = candidate.stat().st_dev
-        except OSError:
-            continue
-        return os.major(device), os.minor(device)
-    return None
+def mount_below(path: Path, mounts: Sequence[Mount]) -> Mount | None:
+    """The mount that `path` is on, there or not; None where `mounts` is not the whole table."""
+    place = os.path.realpath(path)
+    above = [mount for mount in mounts if place == mount.point or place.startswith(mount.point.rstrip("/") + "/")]
+    # Of several mounts at one place, the last one hides the others.
+    return max(reversed(above), key=lambda mount: len(mount.point), default=None)
 
 
 def _decode(field: bytes) -> str:

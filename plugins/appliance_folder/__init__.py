@@ -6,14 +6,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from appliance.errors import KurabakoError
 from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
 from appliance.sources.interface import FoundSource, Source, SourceNotFound
 from appliance.storage.interface import Storage, StorageKind
 from appliance.text import T, Text
+from appliance_folder.places import is_within
 from appliance_folder.settings import Folder, Folders
 from appliance_folder.storage import FolderStorage
 
 _KIND = "folder"
+
+
+class FolderOfTheBox(KurabakoError):
+    """A folder holds the box's own data, or lies in it."""
+
+    code = "folder.of-the-box"
 
 
 @hookimpl
@@ -30,11 +38,11 @@ def storages() -> Iterable[StorageKind]:
 def discover_sources(context: PluginContext) -> Iterable[FoundSource]:
     folders = context.settings["folders"]
     assert isinstance(folders, Folders)
-    return [_found(folder) for folder in folders.root]
+    return [_found(folder, context) for folder in folders.root]
 
 
 @hookimpl
-def open_source(context: PluginContext, source: FoundSource) -> Source | None:  # noqa: ARG001 - the hook's signature
+def open_source(context: PluginContext, source: FoundSource) -> Source | None:
     if source.kind != _KIND:
         return None
     from appliance.sources.local import LocalSource
@@ -42,6 +50,12 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:  
     path = Path(source.id.removeprefix(f"{_KIND}:"))
     if not path.is_dir():
         raise SourceNotFound(_absent(path), todo=T("Plug in and mount the disk it is on, or correct the path."))
+    if (why_not := _own(path, context)) is not None:
+        raise FolderOfTheBox(
+            T("{folder} is not backed up: {why}", folder=source.title, why=why_not),
+            safe=T("Everything that was backed up before is safe."),
+            todo=T("Name the folders beside it in [[folders]], each as a source of its own."),
+        )
     return LocalSource(path, id=source.id, snapshot_path=str(path))
 
 
@@ -51,17 +65,28 @@ def _open_storage(path: str, options: dict[str, Any]) -> Storage:
     return FolderStorage(Path(path).absolute(), create=bool(options.get("create", False)))
 
 
-def _found(folder: Folder) -> FoundSource:
+def _found(folder: Folder, context: PluginContext) -> FoundSource:
     present = folder.path.is_dir()
+    why_not = _own(folder.path, context) if present else _absent(folder.path)
     return FoundSource(
         id=f"{_KIND}:{folder.path}",
         kind=_KIND,
         title=folder.title or str(folder.path),
         present=present,
-        collectable=present,
-        why_not=None if present else _absent(folder.path),
+        collectable=why_not is None,
+        why_not=why_not,
         details={"path": str(folder.path)},
     )
+
+
+def _own(folder: Path, context: PluginContext) -> Text | None:
+    """Why the folder would make the box back up its own backups, or None."""
+    for own in context.own_paths:
+        if is_within(folder, own):
+            return T("It lies in {own}, where the box keeps its own data.", own=str(own))
+        if is_within(own, folder):
+            return T("It contains {own}, where the box keeps its own data.", own=str(own))
+    return None
 
 
 def _absent(path: Path) -> Text:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,24 @@ class TestRealDisks:
             source = opened(context, node)
             assert contents(source)["書類/new".encode()] == b"just written"
             source.close()
+        finally:
+            run("umount", str(place))
+
+    def test_the_disk_of_the_vault_is_not_collected(
+        self, context: PluginContext, loops: Loops, content: Path, tmp_path: Path
+    ) -> None:
+        node = loops.attach(ext4(tmp_path / "disk.img", content))
+        designated = found_on(context, node)
+        assert designated is not None and designated.collectable
+        place = tmp_path / "vaults"
+        place.mkdir()
+        run("mount", node, str(place))
+        try:
+            of_the_box = replace(context, own_paths=(tmp_path / "state", place / "not set up yet" / "vault"))
+            found = found_on(of_the_box, node)
+            assert found is not None and "own data" in str(found.why_not)
+            with pytest.raises(SourceNotFound, match="own data"):
+                appliance_disks.open_source(of_the_box, designated)
         finally:
             run("umount", str(place))
 

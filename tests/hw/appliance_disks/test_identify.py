@@ -8,7 +8,7 @@ import pytest
 
 from appliance.hardware import load_board
 from appliance_disks.devices import BlockDevice
-from appliance_disks.identify import Seen, Surroundings, identify
+from appliance_disks.identify import Seen, Surroundings, device_of, identify
 from appliance_disks.mounts import Mount
 from appliance_disks.source import snapshot_path
 
@@ -71,6 +71,13 @@ def test_a_usb_disk_with_a_label() -> None:
     }
     assert seen.mount_point is None
     assert snapshot_path(seen) == f"/disk/写真 2026-{UUID}"
+
+
+def test_a_mount_without_a_device_of_its_own_is_on_its_node() -> None:
+    nodes = {"/dev/sdb1": (8, 17)}
+    assert device_of(mount((0, 38), "/srv", source="/dev/sdb1"), nodes) == (8, 17), "btrfs"
+    assert device_of(mount((0, 5), "/proc"), nodes) == (0, 5)
+    assert device_of(mount((254, 3), "/srv", source="/dev/sdb1"), nodes) == (254, 3)
 
 
 def test_a_label_cannot_lead_out_of_its_path() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance_disks.mounts import current_mounts, device_below, device_of_node, parse_mountinfo, parse_swaps
+from appliance_disks.mounts import Mount, current_mounts, device_of_node, mount_below, parse_mountinfo, parse_swaps
 
 MOUNTINFO = b"""\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
@@ -50,4 +50,23 @@ def test_swaps() -> None:
 def test_devices_of_paths(tmp_path: Path) -> None:
     assert device_of_node("/dev/null") is None, "not a block device"
     assert device_of_node(str(tmp_path / "absent")) is None
-    assert device_below(tmp_path) == device_below(tmp_path / "not" / "there" / "yet")
+
+
+def test_the_mount_below_a_path(tmp_path: Path) -> None:
+    places = ["/", f"{tmp_path}/vault", f"{tmp_path}/vault2", f"{tmp_path}/vault"]
+    mounts = [Mount((8, number), "/", point, "ext4", "none") for number, point in enumerate(places)]
+
+    def number(path: Path) -> int:
+        found = mount_below(path, mounts)
+        assert found is not None
+        return found.device[1]
+
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "vault")
+    assert number(tmp_path) == 0
+    assert number(tmp_path / "vault") == 3, "the last mount at a place hides those before"
+    assert number(tmp_path / "vault" / "not" / "there" / "yet") == 3
+    assert number(tmp_path / "vault2" / "x") == 2
+    assert number(tmp_path / "vault22") == 0
+    assert number(tmp_path / "link" / "x") == 3
+    assert mount_below(tmp_path, []) is None

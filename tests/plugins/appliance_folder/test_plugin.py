@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from pydantic import ValidationError
 import appliance_folder
 from appliance.hookspecs import PluginContext
 from appliance.sources.interface import FoundSource, SourceNotFound
+from appliance_folder import FolderOfTheBox
+from appliance_folder.places import is_within
 from appliance_folder.settings import Folders
 
 
@@ -67,6 +71,64 @@ def test_a_folder_is_opened_as_a_local_source(tmp_path: Path) -> None:
         assert [entry.name for entry in source.scandir(())] == [b"file"]
     finally:
         source.close()
+
+
+@pytest.mark.parametrize(
+    ("folder", "made", "why"),
+    [
+        ("vault", True, "It lies in"),
+        ("vault/data", True, "It lies in"),
+        ("link to the vault", True, "It lies in"),
+        ("", True, "It contains"),
+        ("link to all", True, "It contains"),
+        ("", False, "It contains"),
+        ("link to all", False, "It contains"),
+    ],
+)
+def test_the_box_does_not_back_up_its_own_backups(tmp_path: Path, folder: str, made: bool, why: str) -> None:
+    top = tmp_path / "srv"
+    top.mkdir()
+    (top / "link to the vault").symlink_to(top / "vault")
+    (top / "link to all").symlink_to(top)
+    path = top / folder
+    setup = context(tmp_path, [{"path": str(path), "title": "Share"}])
+    (designated,) = appliance_folder.discover_sources(setup)
+    if made:
+        (top / "vault" / "data").mkdir(parents=True)
+    setup = replace(setup, own_paths=(tmp_path / "state", top / "vault"))
+    (found,) = appliance_folder.discover_sources(setup)
+    assert (found.present, found.collectable) == (True, False)
+    assert str(found.why_not) == f"{why} {top / 'vault'}, where the box keeps its own data."
+    with pytest.raises(FolderOfTheBox, match="Share is not backed up"):
+        appliance_folder.open_source(setup, designated)
+
+
+@pytest.mark.parametrize("folder", ["vault2", "shared", "link"])
+def test_a_folder_beside_the_vault_is_collected(tmp_path: Path, folder: str) -> None:
+    for name in ("vault", "vault2", "shared/vault"):
+        (tmp_path / "srv" / name).mkdir(parents=True)
+    (tmp_path / "srv" / "link").symlink_to(tmp_path / "srv" / "shared")
+    path = tmp_path / "srv" / folder
+    setup = replace(context(tmp_path, [{"path": str(path)}]), own_paths=(tmp_path / "srv" / "vault",))
+    (found,) = appliance_folder.discover_sources(setup)
+    assert found.collectable, found.why_not
+    source = appliance_folder.open_source(setup, found)
+    assert source is not None
+    source.close()
+
+
+@pytest.mark.needs("root", "losetup")
+def test_the_vault_is_seen_through_a_bind_mount(tmp_path: Path) -> None:
+    (tmp_path / "srv" / "vault").mkdir(parents=True)
+    bound = tmp_path / "bound"
+    bound.mkdir()
+    for within, of in ((True, "srv/vault"), (False, "srv")):
+        subprocess.run(["mount", "--bind", tmp_path / of, bound], check=True)
+        try:
+            assert is_within(bound, tmp_path / "srv" / "vault") is within
+            assert is_within(tmp_path / "srv" / "vault", bound)
+        finally:
+            subprocess.run(["umount", bound], check=True)
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
