@@ -7,7 +7,9 @@ stays bounded whatever the repository's size; only ids of packs and trees are ke
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -19,7 +21,7 @@ from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import MAX_KEY_FILE
 from appliance.repository.overlap import overlapped
 from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
-from appliance.repository.reader import blob_name, decode_blob
+from appliance.repository.reader import CROWDED, blob_name, decode_blob
 from appliance.repository.repository import Repository
 from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, is_valid_name
 from appliance.storage.interface import Buffer, ObjectInfo
@@ -85,6 +87,7 @@ class _Check:
         if read_data:
             self.total += sum(self.pack_sizes.values())
         self.done = 0
+        self.turn = threading.Lock()
 
     def run(self) -> CheckReport:
         self.check_small_files()
@@ -278,22 +281,24 @@ class _Check:
         """The pack's size in bytes."""
         pack_id, blobs = pack
         name = pack_id.hex()
-        repository = self.repository
         try:
-            data = repository.storage.get(object_key(FileType.PACK, name))
+            data = self.repository.storage.get(object_key(FileType.PACK, name))
         except KurabakoError as error:
             self.report.error("pack-unreadable", name, error.what)
             return self.pack_sizes[pack_id]
         if content_id(data) != pack_id:
             self.report.error("pack-damaged", name, T("Its content does not match its name."))
-        ordered = sorted(blobs, key=lambda blob: blob.offset)
+        with self.turn if len(blobs) > CROWDED else nullcontext():
+            self.check_content_of_pack(name, data, sorted(blobs, key=lambda blob: blob.offset))
+        return len(data)
+
+    def check_content_of_pack(self, name: str, pack: bytes, ordered: Sequence[PackedBlob]) -> None:
         try:
-            if read_header(data, repository.sealer) != ordered:
+            if read_header(pack, self.repository.sealer) != ordered:
                 self.report.error("pack-header", name, T("The pack's header and the index tell different things."))
         except DamagedData as error:
             self.report.error("pack-header", name, error.what)
-        self.check_blobs(memoryview(data), ordered)
-        return len(data)
+        self.check_blobs(memoryview(pack), ordered)
 
     def check_blobs(self, pack: Buffer, blobs: Sequence[PackedBlob]) -> None:
         for blob in blobs:

@@ -21,6 +21,11 @@ MAX_READ = 32 << 20
 """Bytes of one request, but for a single larger blob."""
 
 
+CROWDED = 200
+"""Blobs of one pack that are small for the most part. Each then costs more of Python's time than of anybody's who works
+while Python does, and Python runs one thread at a time: two of them hinder rather than help each other."""
+
+
 class WantedBlob(NamedTuple):
     """A blob to be read from a known pack."""
 

@@ -16,6 +16,7 @@ from itertools import chain
 
 from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, Repository, WantedBlob
+from appliance.repository.reader import CROWDED
 from appliance.restore.files import FileWriter, attributes_missing, refusal
 from appliance.restore.plan import Failure, Names, RestorePlan, display
 from appliance.restore.target import Target
@@ -23,9 +24,8 @@ from appliance.status.model import Outcome, Progress
 from appliance.storage.interface import Buffer, DamagedAnswer, ObjectNotFound
 from appliance.text import T, Text
 
-_CROWDED = 200
-"""Blobs of one pack that are small files for the most part. Writing those is many short system calls, at which two
-threads hinder rather than help each other (Python runs one of them at a time): they take turns."""
+_REPORTED_BYTES = 1 << 20
+"""Progress is told when so much more is written, and after each pack."""
 
 
 class RestoreStopped(KurabakoError):
@@ -94,6 +94,7 @@ class _Run:
         self._cancelled = cancelled
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+        self._reported_bytes = 0
         self._stopped: BaseException | None = None
         self.failures = list(plan.problems)
         self.is_cancelled = False
@@ -137,7 +138,7 @@ class _Run:
     def _restore_pack(self, wanted: list[WantedBlob]) -> None:
         pieces = self._repository.read_pack_blobs(wanted)
         first = next(pieces)  # this fetches the pack
-        with self._turn if len(wanted) > _CROWDED else nullcontext():
+        with self._turn if len(wanted) > CROWDED else nullcontext():
             self._write_pieces(chain((first,), pieces))
 
     def _write_pieces(self, pieces: Iterator[tuple[WantedBlob, Buffer | KurabakoError]]) -> None:
@@ -154,7 +155,9 @@ class _Run:
             if self._cancelled():
                 self.is_cancelled = True
                 return
-            self._report_progress(places[-1][0].path)
+            if self.writer.bytes_done - self._reported_bytes >= _REPORTED_BYTES:
+                self._report_progress(places[-1][0].path)
+        self._report_progress(places[-1][0].path)
 
     def make_links_and_others(self) -> None:
         for path, node in self._plan.others:
@@ -190,6 +193,7 @@ class _Run:
         if self._on_progress is None:
             return
         with self._lock:
+            self._reported_bytes = self.writer.bytes_done
             self._on_progress(
                 Progress(
                     T("Restoring"),
