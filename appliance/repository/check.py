@@ -23,7 +23,8 @@ from appliance.repository.overlap import overlapped
 from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
 from appliance.repository.reader import CROWDED, blob_name, decode_blob
 from appliance.repository.repository import Repository
-from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, is_valid_name
+from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, Tree, is_valid_name
+from appliance.repository.trees import BATCH, load_trees
 from appliance.storage.interface import Buffer, ObjectInfo
 from appliance.text import T, Text
 
@@ -187,15 +188,6 @@ class _Check:
     def check_trees(self) -> None:
         seen: set[bytes] = set()
         waiting: list[tuple[str, bytes]] = []
-
-        def next_trees() -> Iterator[tuple[str, bytes]]:
-            # The last found first, so that few wait.
-            while waiting:
-                path, tree_id = waiting.pop()
-                if tree_id not in seen:
-                    seen.add(tree_id)
-                    yield path, tree_id
-
         for info in self.snapshot_infos:
             try:
                 snapshot = self.repository.load_snapshot(info)
@@ -205,22 +197,22 @@ class _Check:
             self.report.snapshots += 1
             waiting.append((f"{snapshot.short_id}:", snapshot.tree_id))
             while waiting:
-                # Ends when no tree waits, though those being read may still bring some: then it begins anew.
-                for (path, _), subtrees in overlapped(self.check_tree, next_trees()):
-                    waiting.extend((f"{path}/{name}", subtree) for name, subtree in subtrees)
+                # The last found first, so that few wait.
+                batch = {tree_id: path for path, tree_id in waiting[-BATCH:] if tree_id not in seen}
+                del waiting[-BATCH:]
+                seen.update(batch)
+                for tree_id, tree in load_trees(self.repository, batch):
+                    waiting.extend(self.check_tree(batch[tree_id], tree))
         self.report.trees = len(seen)
 
-    def check_tree(self, place: tuple[str, bytes]) -> list[tuple[str, bytes]]:
-        """The names and ids of its subtrees."""
-        path, tree_id = place
-        try:
-            nodes = self.repository.load_tree(tree_id).nodes
-        except KurabakoError as error:
-            self.report.error("tree-damaged", path or "/", error.what)
+    def check_tree(self, path: str, tree: Tree | KurabakoError) -> list[tuple[str, bytes]]:
+        """The paths and ids of its subtrees."""
+        if isinstance(tree, KurabakoError):
+            self.report.error("tree-damaged", path or "/", tree.what)
             return []
         subtrees: list[tuple[str, bytes]] = []
         previous: bytes | None = None
-        for node in nodes:
+        for node in tree.nodes:
             name = f"{path}/{node.name}"
             raw_name = self.check_name(name, node)
             if raw_name is not None:
@@ -229,7 +221,7 @@ class _Check:
                 previous = raw_name
             if node.type == DIR:
                 if node.subtree and any(node.subtree_id):
-                    subtrees.append((node.name, node.subtree_id))
+                    subtrees.append((name, node.subtree_id))
                 else:
                     self.report.error("node-without-subtree", name, T("The folder has no content."))
             elif node.type == FILE:

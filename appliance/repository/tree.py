@@ -52,14 +52,14 @@ def _always(value: _Value) -> _Value:
     return msgspec.field(default_factory=lambda: value)
 
 
-class ExtendedAttribute(msgspec.Struct, frozen=True):
+class ExtendedAttribute(msgspec.Struct, frozen=True, gc=False):
     """One extended attribute; POSIX ACLs are `system.posix_acl_access` and `system.posix_acl_default`."""
 
     name: str
     value: bytes | None = msgspec.field(default_factory=lambda: None)
 
 
-class Node(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Node(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One name in a directory, field by field as in the tree blob, in Go's order.
 
     `name` is quoted (`quote_name`), `mode` is Go's (`go_mode`), times are RFC 3339 (`format_time`), `content` lists

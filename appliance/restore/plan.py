@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from appliance.errors import KurabakoError
 from appliance.repository import BlobType, DamagedData, Node, Repository, Snapshot, WantedBlob
 from appliance.repository.tree import DIR, FILE, Tree, is_valid_name
+from appliance.repository.trees import BATCH, load_trees
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -134,20 +134,21 @@ class _Planner:
         return node
 
     def add_tree(self, path: Names, tree_id: bytes) -> None:
-        """Plans everything below a directory; depth-first, however deep."""
-        waiting: list[Iterator[tuple[Names, bytes]]] = [iter([(path, tree_id)])]
+        """Plans everything below a directory, however deep; the folders found last first, so that few wait."""
+        waiting = [(path, tree_id)]
         while waiting:
-            step = next(waiting[-1], None)
-            if step is None:
-                waiting.pop()
-                continue
-            path, tree_id = step
-            try:
-                tree: Tree = self._repository.load_tree(tree_id)
-            except DamagedData as damage:
-                self._problem(path, damage)
-                continue
-            waiting.append(iter(self.add_nodes(path, tree.nodes)))
+            batch: dict[bytes, list[Names]] = {}
+            for path, tree_id in waiting[-BATCH:]:
+                batch.setdefault(tree_id, []).append(path)
+            del waiting[-BATCH:]
+            for tree_id, tree in load_trees(self._repository, batch):
+                for path in batch[tree_id]:
+                    if isinstance(tree, Tree):
+                        waiting.extend(self.add_nodes(path, tree.nodes))
+                    elif isinstance(tree, DamagedData):
+                        self._problem(path, tree)
+                    else:
+                        raise tree
 
     def add_nodes(self, path: Names, nodes: list[Node]) -> list[tuple[Names, bytes]]:
         """Plans the nodes of one directory; returns its directories with their trees."""
