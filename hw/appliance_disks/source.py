@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 
@@ -58,7 +59,7 @@ class DiskSource:
 
     def open(self, path: Path, entry: Entry) -> SourceFile:
         try:
-            return _DiskFile(self._inner.open(path, entry), path, self._read_error)
+            return _DiskFile(self._inner.open(path, entry), path, self._file_error)
         except SourceError as error:
             raise self._told(error) from error
 
@@ -71,9 +72,14 @@ class DiskSource:
     def _told(self, error: SourceError) -> SourceError:
         return self._lost() if error.lost or not self._still_there() else error
 
-    def _read_error(self, path: Path) -> SourceError:
-        if not self._still_there():
+    def _file_error(self, path: Path, error: SourceError | OSError) -> SourceError:
+        """What a file that was being read met: the disk is gone, has a bad spot, or it is about the file alone."""
+        told = error if isinstance(error, SourceError) else None
+        if (told is not None and told.lost) or not self._still_there():
             return self._lost()
+        cause = error.__cause__ if told is not None else error
+        if told is not None and not (isinstance(cause, OSError) and cause.errno == errno.EIO):
+            return told
         return SourceError(
             T(
                 "{path} cannot be read to its end: the disk {disk} reports a read error.",
@@ -96,7 +102,9 @@ class DiskSource:
 class _DiskFile:
     """An open file of a disk; a read that fails is told like every other error of the source."""
 
-    def __init__(self, inner: SourceFile, path: Path, told: Callable[[Path], SourceError]) -> None:
+    def __init__(
+        self, inner: SourceFile, path: Path, told: Callable[[Path, SourceError | OSError], SourceError]
+    ) -> None:
         self._inner = inner
         self._path = path
         self._told = told
@@ -104,14 +112,14 @@ class _DiskFile:
     def readinto(self, buffer: memoryview) -> int:
         try:
             return self._inner.readinto(buffer)
-        except OSError as error:
-            raise self._told(self._path) from error
+        except (SourceError, OSError) as error:
+            raise self._told(self._path, error) from error
 
     def changed(self) -> bool:
         try:
             return self._inner.changed()
-        except OSError as error:
-            raise self._told(self._path) from error
+        except (SourceError, OSError) as error:
+            raise self._told(self._path, error) from error
 
     def close(self) -> None:
         self._inner.close()

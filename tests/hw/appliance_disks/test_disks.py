@@ -414,3 +414,31 @@ def test_a_bad_file_is_told_from_a_pulled_disk(there: bool) -> None:
             action()
         assert raised.value.lost is not there
     assert ("read error" if there else "disconnected") in str(raised.value)
+
+
+def _raised_by(cause: OSError, *, lost: bool = False) -> SourceError:
+    error = SourceError(T("bad"), lost=lost)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "pulled", "said"),
+    [
+        (OSError(5, "Input/output error"), False, "reports a read error"),
+        (_raised_by(OSError(5, "Input/output error")), False, "reports a read error"),
+        (_raised_by(OSError(116, "Stale file handle")), False, "bad"),
+        (_raised_by(OSError(5, "Input/output error")), True, "disconnected"),
+        (_raised_by(OSError(5, "Input/output error"), lost=True), False, "disconnected"),
+    ],
+)
+def test_what_a_file_meets_is_told_in_the_disks_name(error: Exception, pulled: bool, said: str) -> None:
+    class Inner(Failing):
+        def readinto(self, buffer: memoryview) -> int:
+            raise error
+
+    source = DiskSource(Inner(), "写真", lambda: not pulled, lambda: None)
+    with pytest.raises(SourceError, match=said) as raised:
+        source.open((b"a",), Entry(b"a", EntryType.FILE)).readinto(memoryview(bytearray(1)))
+    assert raised.value.lost is (said == "disconnected")
+    assert ("写真" in str(raised.value)) is (said != "bad")
