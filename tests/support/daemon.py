@@ -231,6 +231,10 @@ class Served:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
