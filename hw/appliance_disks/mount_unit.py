@@ -6,6 +6,8 @@ which the box finds its mounts; the disk appears there as `NAME`. Options are th
 The folder above `PLACE` belongs to the box's user. So that whoever takes over that user cannot make root mount or
 unmount anywhere else, nothing is reached by a path: `PLACE` must be a folder of root's and no link, and all else is
 named relative to its descriptor.
+
+A disk that /etc/fstab names is left to those who mount it by that: it may be the vault's own, which must be writable.
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ from appliance_disks.mounting import CannotMount, mount_read_only, move_mount, u
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def mount(name: str, place: int) -> None:
-    """Mounts `/dev/name` at `name` in the folder with the descriptor `place`. Raises `CannotMount`."""
+def mount(name: str, place: int, fstab: Path = Path("/etc/fstab")) -> None:
+    """Mounts `/dev/name` at `name` in the folder with descriptor `place`, unless `fstab` names it. `CannotMount`."""
     try:
         device = pyudev.Devices.from_name(pyudev.Context(), "block", name)
     except pyudev.DeviceNotFoundError as error:
         raise CannotMount(T("{device} is no longer connected.", device=f"/dev/{name}")) from error
+    if is_named_in(fstab, device):
+        return
     tree = mount_read_only(f"/dev/{name}", device.properties.get("ID_FS_TYPE", ""))
     try:
         try:
@@ -45,6 +49,31 @@ def mount(name: str, place: int) -> None:
             os.close(target)
     finally:
         os.close(tree)
+
+
+def is_named_in(fstab: Path, device: pyudev.Device) -> bool:
+    """Whether a line of `fstab` (fstab(5)) mounts this device, by node, link, UUID or label."""
+    known = device.properties
+    names = {device.device_node, *device.device_links}
+    for tag, key in (
+        ("UUID", "ID_FS_UUID"),
+        ("LABEL", "ID_FS_LABEL"),
+        ("PARTUUID", "ID_PART_ENTRY_UUID"),
+        ("PARTLABEL", "ID_PART_ENTRY_NAME"),
+    ):
+        if known.get(key):
+            names.add(f"{tag}={known[key]}")
+    try:
+        lines = fstab.read_text("utf-8", "surrogateescape").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(_first_field(line) in names for line in lines)
+
+
+def _first_field(line: str) -> str:
+    """What the line mounts, its octal escapes undone."""
+    field = (line.split("#", 1)[0].split() or [""])[0].replace('"', "")
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
 def remove(name: str, place: int) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,6 +132,19 @@ class TestRealDisks:
             assert reader.read() == "root's alone"
         assert list((runtime / "kurabako/mounts").iterdir()) == []
 
+    def test_the_vaults_own_disk_stays_free_to_be_mounted_and_written(
+        self, loops: Loops, runtime: Path, content: Path, tmp_path: Path
+    ) -> None:
+        node = loops.attach(ext4(tmp_path / "disk.img", content))
+        fstab = tmp_path / "fstab"
+        fstab.write_text(f"{node} /srv/kurabako ext4 defaults 0 2\n")
+        place = mount_unit.open_place(runtime / "kurabako/mounts")
+        try:
+            mount_unit.mount(Path(node).name, place, fstab)
+        finally:
+            os.close(place)
+        assert node not in Path("/proc/self/mountinfo").read_text()
+
     def test_what_cannot_be_mounted_is_a_sentence_and_leaves_nothing(
         self, loops: Loops, runtime: Path, tmp_path: Path
     ) -> None:
@@ -167,3 +181,30 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path, capsy
         mount_unit.main(["mount", name, str(tmp_path)])
     assert "not the name of a disk" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("UUID=0a-1B /srv/kurabako ext4 defaults 0 2", True),
+        ('UUID="0a-1B" /srv/kurabako ext4 defaults 0 2', True),
+        ("LABEL=Backup\\040disk /srv/kurabako ext4 defaults 0 2", True),
+        ("  /dev/disk/by-id/usb-disk-part1\t/srv ext4", True),
+        ("/dev/sdz1 /srv ext4", True),
+        ("PARTUUID=77 /srv ext4", True),
+        ("#UUID=0a-1B /srv ext4", False),
+        ("UUID=0a-1C /srv ext4", False),
+        ("", False),
+    ],
+)
+def test_a_disk_of_fstab_is_left_to_those_who_mount_it(line: str, named: bool, tmp_path: Path) -> None:
+    """It may be the vault's own disk, which a read-only mount would keep from being mounted to be written."""
+    device = SimpleNamespace(
+        device_node="/dev/sdz1",
+        device_links=["/dev/disk/by-id/usb-disk-part1"],
+        properties={"ID_FS_UUID": "0a-1B", "ID_FS_LABEL": "Backup disk", "ID_PART_ENTRY_UUID": "77"},
+    )
+    fstab = tmp_path / "fstab"
+    fstab.write_text(f"proc /proc proc\n{line}\n")
+    assert mount_unit.is_named_in(fstab, device) is named
+    assert not mount_unit.is_named_in(tmp_path / "absent", device)
