@@ -19,38 +19,37 @@ OPEN_PACKS = 2
 
 
 class OpenPack:
-    """A pack being filled. `memory` is anonymous and so costs only what has been written to it."""
+    """A pack being filled, in memory that costs only what has been written to it."""
 
-    __slots__ = ("_capacity", "_memory", "blobs", "closed", "used", "writing")
+    __slots__ = ("blobs", "closed", "memory", "used", "writing")
 
-    def __init__(self, capacity: int) -> None:
-        self._memory = mmap.mmap(-1, capacity)
-        self._capacity = capacity
+    def __init__(self, memory: mmap.mmap) -> None:
+        self.memory = memory
         self.blobs: list[PackedBlob] = []
         self.used = 0
         self.writing = 0
         self.closed = False
 
     def fits(self, length: int) -> bool:
-        return self.used + length <= self._capacity
+        return self.used + length <= len(self.memory)
 
     def place(self, kind: BlobType, blob_id: bytes, length: int, uncompressed_length: int) -> memoryview:
         """The place for a sealed blob of `length` bytes, behind the others."""
         start = self.used
         self.used += length
         self.blobs.append(PackedBlob(kind, blob_id, start, length, uncompressed_length))
-        return memoryview(self._memory)[start : self.used]
+        return memoryview(self.memory)[start : self.used]
 
     def contents(self, tail: bytes) -> memoryview:
         """The whole pack: all blobs, then `tail`, which must fit."""
         end = self.used + len(tail)
-        view = memoryview(self._memory)
+        view = memoryview(self.memory)
         view[self.used : end] = tail
         return view[:end]
 
     def take_over(self, other: OpenPack) -> None:
         """Moves the blobs of `other` behind its own."""
-        source = memoryview(other._memory)
+        source = memoryview(other.memory)
         for blob in other.blobs:
             place = self.place(blob.type, blob.id, blob.length, blob.uncompressed_length)
             place[:] = source[blob.offset : blob.offset + blob.length]
@@ -64,7 +63,8 @@ _HEADER_ROOM = OVERHEAD + 4
 class Packer:
     """The open packs of a writer. `on_full` gets each pack that is ready to be stored; it may block.
 
-    `place` reserves room; `done` says that it has been filled, and must follow.
+    `place` reserves room; `done` says that it has been filled, and must follow. `reuse` gives a pack's memory to the
+    next ones once it is stored: fresh memory would have to be cleared by the kernel, page by page.
     """
 
     def __init__(self, on_full: Callable[[OpenPack], None], entropy: Entropy, target_size: int = TARGET_SIZE) -> None:
@@ -72,6 +72,7 @@ class Packer:
         self._entropy = entropy
         self._target = target_size
         self._lock = threading.Lock()
+        self._free: list[mmap.mmap] = []
         self._open: tuple[list[OpenPack | None], ...] = tuple([None] * OPEN_PACKS for _ in BlobType)
 
     def place(self, kind: BlobType, wanted: Sequence[tuple[bytes, int, int]]) -> list[tuple[OpenPack, memoryview]]:
@@ -83,7 +84,7 @@ class Packer:
         with self._lock:
             for (blob_id, length, uncompressed_length), chance in zip(wanted, chances, strict=True):
                 if length + _HEADER_ENTRY + _HEADER_ROOM > self._target:
-                    pack = OpenPack(length + _HEADER_ENTRY + _HEADER_ROOM)
+                    pack = OpenPack(mmap.mmap(-1, length + _HEADER_ENTRY + _HEADER_ROOM))
                     pack.closed = True
                 else:
                     number = chance % OPEN_PACKS
@@ -93,12 +94,21 @@ class Packer:
                         if not current.writing:
                             ready.append(current)
                         current = None
-                    pack = open_packs[number] = current or OpenPack(self._target)
+                    pack = open_packs[number] = current or OpenPack(self._memory())
                 pack.writing += 1
                 places.append((pack, pack.place(kind, blob_id, length, uncompressed_length)))
         for full in ready:
             self._on_full(full)
         return places
+
+    def _memory(self) -> mmap.mmap:
+        return self._free.pop() if self._free else mmap.mmap(-1, self._target)
+
+    def reuse(self, pack: OpenPack) -> None:
+        """Nobody looks at this pack's content any more."""
+        with self._lock:
+            if len(pack.memory) == self._target:
+                self._free.append(pack.memory)
 
     def done(self, packs: Iterable[OpenPack]) -> None:
         """These packs' places, one for each time a pack is named, have been filled."""

@@ -238,6 +238,7 @@ class BlobWriter:
         try:
             contents = pack.contents(finish_pack(pack.blobs, self._sealer))
             pack_id = self._store(FileType.PACK, contents)
+            self._packer.reuse(pack)
             self._index.add_pack(pack_id, pack.blobs)
             if self._note_stored(pack_id, pack.blobs):
                 self._write_index()

@@ -49,7 +49,7 @@ class Storage(Protocol):
         ...
 
     def put(self, key: str, data: Buffer) -> None:
-        """Stores `data` under `key`, atomically and durably."""
+        """Stores `data` under `key`, atomically and durably. The buffer is the caller's again when this returns."""
         ...
 
     def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
