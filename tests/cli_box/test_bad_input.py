@@ -6,10 +6,13 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from appliance.repository import LockOwner, Repository
+from appliance_folder.storage import FolderStorage
 from tests.support.daemon import BoxUnderTest, fill
 from tests.support.s3 import S3Server, moto_s3  # noqa: F401
 
@@ -69,6 +72,29 @@ def test_a_wrong_password_has_its_own_exit_code(box: BoxUnderTest) -> None:
     assert "not the key" not in ran.out + ran.err
     assert box.run("setup").code == 12, "setting up again harms nothing either"
     assert not (box.vault / "snapshots").exists() or not list((box.vault / "snapshots").iterdir())
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["by the command", "by the daemon"])
+def test_a_locked_vault_is_11_for_every_command_that_needs_it(box: BoxUnderTest, served: bool) -> None:
+    box.set_up()
+    assert box.run("backup").code == 0
+    password = Path(box.tables["vault"]["password_file"]).read_text().strip()
+    vault = Repository.open(FolderStorage(box.vault), password)
+    somebody = LockOwner(hostname="another-host", username="tanaka")
+    target = str(box.folder / "restored")
+    with box.serving() if served else nullcontext(), vault.lock(exclusive=True, owner=somebody):
+        for words in (
+            ("backup",),
+            ("check",),
+            ("restore", "latest", "--target", target),
+            ("snapshots",),
+            ("ls", "latest"),
+        ):
+            ran = box.run(*words)
+            assert ran.code == 11, (words, ran)
+            assert "another-host" in ran.err
+            assert "tanaka" in ran.err
+    assert box.run("backup").code == 0
 
 
 def test_a_lost_key_file_is_never_replaced_by_a_new_key(box: BoxUnderTest) -> None:
