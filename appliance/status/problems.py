@@ -165,9 +165,9 @@ def _run(facts: Facts, result: JobResult) -> Problem:
             todo = PLANNED_RUN
         case JobKind.REPLICATE:
             what = (
-                T("Sending to the cloud ({moment}) was incomplete. {summary}", **values)
+                T("Replication to the cloud ({moment}) was incomplete. {summary}", **values)
                 if partial
-                else T("Sending to the cloud ({moment}) did not succeed. {summary}", **values)
+                else T("Replication to the cloud ({moment}) did not succeed. {summary}", **values)
             )
             safe = T("What was sent already is kept; the next run sends only the rest.")
             todo = T("The next planned run tries again. To try at once, run “kurabako replicate”.")

@@ -29,7 +29,7 @@ SEVERITIES = {
 
 JOBS = {
     JobKind.BACKUP: T("Backup"),
-    JobKind.REPLICATE: T("Sending to the cloud"),
+    JobKind.REPLICATE: T("Replication"),
     JobKind.RESTORE: T("Restore"),
     JobKind.CHECK: T("Check"),
 }
