@@ -32,7 +32,11 @@ log = logging.getLogger(__name__)
 MODULES: tuple[str, ...] = ("appliance.cli.box", "appliance.cli.demo", "appliance.cli.plugins")
 """Modules whose `register(app)` adds commands to the root."""
 
-GROUPS: Mapping[str, str] = {"settings": "appliance.cli.settings", "repo": "appliance.cli.repo"}
+GROUPS: Mapping[str, str] = {
+    "settings": "appliance.cli.settings",
+    "repo": "appliance.cli.repo",
+    "contract": "appliance.cli.contract",
+}
 """Modules whose `app` is a group of commands, by the group's name."""
 
 # typer names only this subclass of the error that every mistake on a command line is.

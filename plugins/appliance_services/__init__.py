@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from appliance.contract.files import load_profiles
 from appliance.contract.profile import ServiceProfile
 from appliance.hookspecs import hookimpl
-from appliance_services.loader import load_profiles
 
 PROFILES = Path(__file__).parent / "profiles"
 

@@ -61,7 +61,7 @@ def test_what_only_the_disk_and_the_plugins_know_is_checked_too(
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"vault.password_file: Others than its owner may open the secret in {secret}."
     assert said[1] == f"cloud.secret_access_key_file: Others than its owner may open the secret in {secret}."
-    assert said[2] == 'contract.profile = "platinum": write one of standard.'
+    assert said[2] == 'contract.profile = "platinum": write one of dnet, knet, ksg, mjs, no1, standard.'
 
     secret.chmod(0o600)
     config.write_text(text.replace("platinum", "standard").replace("s3:https:", "tape:"))

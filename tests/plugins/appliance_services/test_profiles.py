@@ -6,17 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from appliance.contract.files import BadProfile, load_profiles
 from appliance.contract.profile import Meter
 from appliance_services import service_profiles
-from appliance_services.loader import BadProfile, load_profiles
 
 GOOD = 'id = "kura"\nname_en = "Kura"\nname_ja = "蔵"\n'
 
 
 def test_the_neutral_profile_counts_what_is_stored_and_warns_at_80_and_90_percent() -> None:
-    (standard,) = service_profiles()
+    (standard,) = (profile for profile in service_profiles() if profile.id == "standard")
     assert (standard.id, standard.meter, standard.warn_at) == ("standard", Meter.STORED, (0.8, 0.9))
     assert standard.name_ja == "標準"
+    assert standard.terms is None
+
+
+def test_each_service_counts_what_its_terms_count() -> None:
+    meters = {profile.id: profile.meter for profile in service_profiles() if profile.terms is not None}
+    assert meters == {
+        "dnet": Meter.NONE,
+        "knet": Meter.NONE,
+        "ksg": Meter.STORED,
+        "mjs": Meter.STORED,
+        "no1": Meter.COLLECTED,
+    }
 
 
 @pytest.mark.parametrize(

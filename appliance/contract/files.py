@@ -1,4 +1,4 @@
-"""From a profile's file to a `ServiceProfile`; a mistake is told by file, setting and value."""
+"""Service profiles as files: one TOML file each; a mistake is told by file, setting, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appliance.text import T
 class BadProfile(KurabakoError):
     """A profile's file cannot be used."""
 
-    code = "services.bad-profile"
+    code = "contract.bad-profile"
 
 
 def load_profiles(folder: Path) -> tuple[ServiceProfile, ...]:

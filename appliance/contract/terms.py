@@ -1,0 +1,297 @@
+"""A provider's terms as data: periods, notices, money and capacity, each rule with the clause it comes from.
+
+Where a table of numbers cannot say a rule, `rule` names one of the kinds below: the first day of which month, the end
+of which term. A kind is a small model with a pure method; none knows whose terms name it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from appliance.contract.business import BusinessDays, Calendar
+from appliance.contract.civil import Deadline, Span, Unit, before, last_day, month_end, next_month, shift_months
+from appliance.units import parse_size
+
+
+def _span(value: object) -> Span:
+    if isinstance(value, Span):
+        return value
+    return Span.parse(value if isinstance(value, str) else repr(value))
+
+
+def _positive(span: Span) -> Span:
+    if span.count == 0:
+        raise ValueError("a period of nothing; write for example 1 month")
+    return span
+
+
+def _whole_months(span: Span) -> Span:
+    if span.unit is Unit.DAY:
+        raise ValueError("a number of months or years; write for example 1 month")
+    return span
+
+
+def _rate(value: object) -> Fraction:
+    """A rate as text, exact: a binary 0.146 is not 14.6 %."""
+    if not isinstance(value, str):
+        raise ValueError('a rate in quotes; write for example "0.146"')
+    try:
+        return Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError('not a rate; write for example "0.146"') from None
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('a size in quotes; write for example "100 GB"')
+    return parse_size(value)
+
+
+AnyPeriod = Annotated[Span, BeforeValidator(_span)]
+Period = Annotated[AnyPeriod, AfterValidator(_positive)]
+Months = Annotated[Period, AfterValidator(_whole_months)]
+Rate = Annotated[Fraction, BeforeValidator(_rate), Field(ge=0, le=1)]
+Yen = Annotated[int, Field(ge=0, strict=True)]
+
+
+class Rule(BaseModel):
+    """What one clause says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    clause: Annotated[str, Field(min_length=1)]
+    """Where it stands in the terms: `21-1`."""
+
+
+class Term(Rule):
+    """How long the contract runs before it is renewed, silently, for the same length again."""
+
+    length: Months
+    first_day: Literal["counted", "not_counted"]
+    """Whether the contract's own day is the first of the term."""
+    multiples: bool = False
+    """Whether a contract may be for several `length`s at once."""
+    renewal_clause: Annotated[str, Field(min_length=1)]
+
+    def end(self, contract: date, n: int, multiple: int) -> date:
+        """The last day of the `n`-th term (from 1), counted from the contract's day and never from the term before."""
+        span = self.length.times(n * (multiple if self.multiples else 1))
+        return last_day(contract, span, counted=self.first_day == "counted")
+
+
+class Nonrenewal(Rule):
+    """By when a party must say that it does not want the renewal."""
+
+    notice: Period
+    anchor: Literal["expiry", "month_end"]
+    """What `notice` counts back from: the last day of the term or of its month."""
+    written: bool = False
+    """Whether paper must arrive, for which a holiday is no day."""
+
+    def deadline(self, expiry: date) -> Deadline:
+        """The deadline against the renewal of the term that ends on `expiry`."""
+        return before(month_end(expiry) if self.anchor == "month_end" else expiry, self.notice)
+
+
+class FirstTerm(Rule):
+    """The minimum is the first term."""
+
+    rule: Literal["first_term"]
+
+
+class MonthsAfterStart(Rule):
+    """The minimum counts from the first of the month after the start of use."""
+
+    rule: Literal["from_month_after_start"]
+    length: Months
+
+    def end(self, start: date) -> date:
+        """The last day of the minimum."""
+        return last_day(next_month(start), self.length, counted=True)
+
+
+class UntilDelivery(Rule):
+    """The minimum, and the contract where its papers set no term, runs until delivery."""
+
+    rule: Literal["until_delivery"]
+
+
+class EndAtExpiry(Rule):
+    """The customer can leave at the end of a term only."""
+
+    rule: Literal["expiry"]
+
+
+class EndAfterNotice(Rule):
+    """The customer can leave `notice` after the notice arrives, but not within a minimum term."""
+
+    rule: Literal["after_notice"]
+    notice: Months
+
+    def end(self, arrived: date) -> date:
+        """The earliest end of a notice that arrives on `arrived`."""
+        return last_day(arrived, self.notice, counted=False)
+
+
+class EndOfMonth(Rule):
+    """The customer can leave at the end of a month, `months` after the one in which the notice arrives."""
+
+    rule: Literal["month_end"]
+    months: Annotated[int, Field(ge=0, le=12, strict=True)]
+
+    def end(self, arrived: date) -> date:
+        """The earliest end of a notice that arrives on `arrived`."""
+        return month_end(shift_months(arrived, self.months))
+
+
+class ChangeInBusinessDays(Rule):
+    """A change is possible from the `days`-th business day after its form arrives."""
+
+    rule: Literal["business_days"]
+    days: Annotated[int, Field(ge=1, le=366, strict=True)]
+    calendar: Calendar
+
+    def first(self, received: date, closed: frozenset[date]) -> date:
+        """The first day of the change."""
+        return BusinessDays(self.calendar, closed).nth_after(received, self.days)
+
+
+class ChangeNextMonth(Rule):
+    """A change counts from the first of the month after the one in which it is first used."""
+
+    rule: Literal["next_month"]
+
+    def first(self, received: date, closed: frozenset[date]) -> date:  # noqa: ARG002 - as its siblings
+        """The first day of the change."""
+        return next_month(received)
+
+
+class MonthEndPayment(Rule):
+    """Payable by the end of a month; where that is no business day, by the one before or after."""
+
+    months: Annotated[int, Field(ge=0, le=12, strict=True)] = 0
+    """How many months after the month that decides (of the invoice, of the expiry)."""
+    calendar: Calendar
+    roll: Literal["before", "after"]
+
+    def due(self, day: date, closed: frozenset[date]) -> date:
+        """The day to pay by."""
+        days = BusinessDays(self.calendar, closed)
+        end = month_end(shift_months(day, self.months))
+        return days.on_or_after(end) if self.roll == "after" else days.on_or_before(end)
+
+
+class LateFee(Rule):
+    """What late payment costs, counted from the day after the due date."""
+
+    rate: Rate
+    """A year, as text: `"0.146"`."""
+    waived_within_days: Annotated[int, Field(ge=0, le=366, strict=True)] = 0
+    """Nothing is charged up to this many days."""
+
+
+class Fees(Rule):
+    """Whole calendar months are charged, from the month after the start of use through the month of the end."""
+
+    initial: Yen = 0
+    per_unit: Yen | None = None
+    """A month and unit of capacity; None where each contract has its own fee."""
+
+
+class Within(Rule):
+    """Something is due within a period after a day that does not count itself (Civil Code 140)."""
+
+    within: AnyPeriod
+
+    def last(self, event: date) -> date:
+        """The last day of the period."""
+        return last_day(event, self.within, counted=False)
+
+    def passed(self, event: date, at_midnight: bool = False) -> date:
+        """The first day on which the period has passed; a period of nothing has passed at once.
+
+        `at_midnight`: what happened did so at 00:00 to the second, so that its own day counts.
+        """
+        if self.within.count == 0:
+            return event
+        return last_day(event, self.within, counted=at_midnight) + timedelta(days=1)
+
+
+class Lead(Rule):
+    """Something is to be made known at least this long before it happens."""
+
+    lead: Period
+
+
+class OutageCredit(Rule):
+    """A share of the monthly fee for each full 24 hours of total outage, counted from the provider's knowledge."""
+
+    divisor: Annotated[int, Field(ge=1, strict=True)]
+    claim: Period
+    """How long it can be claimed, from the end of the first 24 hours."""
+
+
+class Capacity(Rule):
+    """Capacity is sold in units."""
+
+    unit: Annotated[int, BeforeValidator(_size), Field(gt=0)]
+    """Bytes, written with their unit: `100 GB`."""
+
+
+MinimumTerm = Annotated[FirstTerm | MonthsAfterStart | UntilDelivery, Field(discriminator="rule")]
+CustomerEnd = Annotated[EndAtExpiry | EndAfterNotice | EndOfMonth, Field(discriminator="rule")]
+Change = Annotated[ChangeInBusinessDays | ChangeNextMonth, Field(discriminator="rule")]
+
+
+class Terms(BaseModel):
+    """One version of a provider's terms. What they do not say is None, and is never guessed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: date
+    """The day from which this version is in force, as the document states it."""
+    term: Term | None = None
+    nonrenewal: Nonrenewal | None = None
+    minimum_term: MinimumTerm | None = None
+    customer_end: CustomerEnd | None = None
+    change: Change | None = None
+    payment: MonthEndPayment | None = None
+    """Counted from the month in which the invoice arrives."""
+    renewal_payment: MonthEndPayment | None = None
+    """Counted from the month in which the term ends."""
+    late_fee: LateFee | None = None
+    fees: Fees | None = None
+    cure: Within | None = None
+    """From the suspension: the provider may terminate when this has passed."""
+    cure_unpaid: Within | None = None
+    """From the due date of an unpaid fee, likewise."""
+    terms_change: Within | None = None
+    """From the notice of new terms: they take effect on the last day of this at the earliest."""
+    end_of_service: Lead | None = None
+    outage_credit: OutageCredit | None = None
+    acceptance: Within | None = None
+    """From delivery: defects are to be reported in this time."""
+    inquiry: Within | None = None
+    """From the provider's enquiry: it is to be answered in this time."""
+    capacity: Capacity | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """What counts from a term, or in units, needs one."""
+        missing = "term" if self.term is None else "nonrenewal" if self.nonrenewal is None else ""
+        needing = {
+            "nonrenewal": self.nonrenewal is not None and self.term is None,
+            "renewal_payment": self.renewal_payment is not None and self.term is None,
+            "minimum_term": isinstance(self.minimum_term, FirstTerm) and self.term is None,
+            "customer_end": isinstance(self.customer_end, EndAtExpiry) and bool(missing),
+        }
+        for name, without in needing.items():
+            if without:
+                raise ValueError(f"{name} needs the table {missing}")
+        if self.fees is not None and self.fees.per_unit is not None and self.capacity is None:
+            raise ValueError("fees.per_unit needs the table capacity")
+        return self
