@@ -77,9 +77,10 @@ def test_a_longer_period_never_ends_earlier(event: date, span: Span, counted: bo
 
 
 @given(days, spans)
-def test_counting_the_day_itself_ends_a_period_at_most_one_day_earlier(event: date, span: Span) -> None:
+def test_counting_the_day_itself_never_ends_a_period_later(event: date, span: Span) -> None:
+    """Usually a day earlier; from 28 February, up to four: the other period begins, and so ends, with a month."""
     difference = last_day(event, span, counted=False) - last_day(event, span, counted=True)
-    assert timedelta(0) <= difference <= timedelta(1)
+    assert timedelta(0) <= difference <= timedelta(4 if span.unit is not Unit.DAY else 1)
 
 
 @given(days, month_spans)
