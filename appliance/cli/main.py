@@ -202,7 +202,10 @@ def _language(asked: str | None, environment: Mapping[str, str], config: Path) -
     from_shell = asked if asked in LANGUAGES else language_of(environment)
     if from_shell is not None:
         return from_shell
-    if not config.is_file():
+    try:
+        if not config.is_file():
+            return "en"
+    except OSError:  # not even to be looked at by this user
         return "en"
     from appliance.settings import peek_language
 

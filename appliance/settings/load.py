@@ -60,7 +60,11 @@ def read_plugins_settings(file: Path) -> PluginsSettings:
 
     Its defaults where there is no file. Raises `SettingsError`.
     """
-    if not file.exists():
+    try:
+        there = file.exists()
+    except OSError:
+        there = True  # but not for us: reading it says why
+    if not there:
         return PluginsSettings()
     data, lines = _read(file)
     reading = _Reading(file, data, lines)
@@ -73,7 +77,7 @@ def peek_language(file: Path) -> str | None:
     """The box's language, if the file can be read so far, whatever else may be wrong with it."""
     try:
         language = tomllib.loads(file.read_text(encoding="utf-8"))["box"]["language"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
     return language if language in LANGUAGES else None
 
@@ -100,6 +104,11 @@ def _read(file: Path) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(_broken_toml(file, text, str(error))) from None
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits and lists a thousand deep are valid TOML, but more than Python reads.
+        raise SettingsError(
+            T("The settings file {file} holds something too long or too deep to be a setting.", file=str(file))
+        ) from error
 
 
 def _broken_toml(file: Path, text: str, message: str) -> Text:

@@ -170,6 +170,41 @@ def test_the_language_is_asked_for_then_the_shells_then_the_boxs(call: Call) -> 
         assert expected in call(*words, "settings", "check", lang=lang, config=config).stdout
 
 
+@pytest.mark.parametrize("words", [("settings", "check"), ("plugins",), ("status",)])
+@pytest.mark.parametrize(
+    "config",
+    [f"a = {'[' * 3000}{']' * 3000}", f"[web]\nport = {'9' * 6000}", "x" * 5000],
+    ids=["too deep", "too long a number", "no toml"],
+)
+def test_senseless_settings_are_a_sentence_whatever_they_are(call: Call, words: tuple[str, ...], config: str) -> None:
+    answer = call(*words, config=config)
+    assert answer.code == 1
+    assert "config.toml" in answer.stderr
+    assert "should not have" not in answer.stderr
+
+
+@pytest.mark.needs("root", "setpriv")
+@pytest.mark.parametrize("words", [("status",), ("settings", "check"), ("plugins",), ("--help",), ("repo", "--help")])
+def test_a_user_who_may_not_look_into_the_settings_folder_is_told_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed" / "config.toml").write_text("[box]\n")
+    inside = (
+        "import os, sys\n"
+        "from appliance.cli.main import run\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(run(sys.argv[1:], {}))\n"
+    )
+    tmp_path.chmod(0o755)
+    command = [sys.executable, "-c", inside, "--config", str(tmp_path / "closed" / "config.toml"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    if words[-1] == "--help":
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.returncode == 1
+        assert "config.toml cannot be read" in done.stderr
+
+
 def test_broken_settings_stop_what_needs_them_but_not_help(call: Call) -> None:
     broken = "[plugins]\nblocked = 3\n"
     assert call("--help", config=broken).code == 0
