@@ -1,9 +1,9 @@
 """Settings of this process's memory for work that moves much data through it.
 
 Packs, chunks and their compressed and sealed forms come and go by the megabyte. glibc gives such blocks back to the
-kernel at once and asks for new ones, which the kernel clears first and maps page by page: that took a third of a
-backup's time. Likewise Python's collector of cycles walks over everything imported, time and again, though none of
-the values that come by the hundred thousand (nodes, places of blobs) is ever part of a cycle.
+kernel at once and asks for new ones, which the kernel clears first and maps page by page: that took a fifth of a
+backup's processor time. Likewise Python's collector of cycles walks over everything imported, time and again, though
+none of the values that come by the hundred thousand (nodes, places of blobs) is ever part of a cycle.
 """
 
 from __future__ import annotations
