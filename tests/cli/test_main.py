@@ -186,17 +186,25 @@ def test_senseless_settings_are_a_sentence_whatever_they_are(call: Call, words: 
 @pytest.mark.needs("root", "setpriv")
 @pytest.mark.parametrize("words", [("status",), ("settings", "check"), ("plugins",), ("--help",), ("repo", "--help")])
 def test_a_user_who_may_not_look_into_the_settings_folder_is_told_so(tmp_path: Path, words: tuple[str, ...]) -> None:
-    (tmp_path / "closed").mkdir(mode=0o700)
-    (tmp_path / "closed" / "config.toml").write_text("[box]\n")
-    inside = (
-        "import os, sys\n"
-        "from appliance.cli.main import run\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "sys.exit(run(sys.argv[1:], {}))\n"
-    )
-    tmp_path.chmod(0o755)
-    command = [sys.executable, "-c", inside, "--config", str(tmp_path / "closed" / "config.toml"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "config.toml").write_text("[box]\n")
+    closed.chmod(0)
+    try:
+        done = subprocess.run(
+            [
+                *("setpriv", "--bounding-set", "-dac_override,-dac_read_search"),
+                *(sys.executable, "-c", "from appliance.cli.main import main; main()"),
+                *("--config", str(closed / "config.toml"), *words),
+            ],
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        closed.chmod(0o700)
     assert "Traceback" not in done.stderr
     if words[-1] == "--help":
         assert (done.returncode, done.stderr) == (0, "")
