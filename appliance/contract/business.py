@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-import jpholiday
-
 _SATURDAY = 5
 
 
@@ -30,6 +28,9 @@ class BusinessDays:
 
     def is_open(self, day: date) -> bool:
         """Whether `day` is a business day."""
+        # Imported late: every command knows profiles, few ask for a business day.
+        import jpholiday
+
         if day.weekday() >= _SATURDAY or jpholiday.is_holiday(day):
             return False
         if self.calendar is Calendar.BANK:

@@ -28,7 +28,8 @@ class ServiceProfile(BaseModel):
     calendar, the money and the capacity of the contract; None where only storing is agreed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built at the first profile: most commands read none.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     name_en: str

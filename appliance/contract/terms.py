@@ -61,7 +61,7 @@ Yen = Annotated[int, Field(ge=0, strict=True)]
 class Rule(BaseModel):
     """What one clause says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     clause: Annotated[str, Field(min_length=1)]
     """Where it stands in the terms: `21-1`."""
@@ -250,7 +250,7 @@ Change = Annotated[ChangeInBusinessDays | ChangeNextMonth, Field(discriminator="
 class Terms(BaseModel):
     """One version of a provider's terms. What they do not say is None, and is never guessed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     version: date
     """The day from which this version is in force, as the document states it."""
