@@ -6,6 +6,7 @@ of which term. A kind is a small model with a pure method; none knows whose term
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Annotated, Literal, Self
@@ -16,11 +17,16 @@ from appliance.contract.business import BusinessDays, Calendar
 from appliance.contract.civil import Deadline, Span, Unit, before, last_day, month_end, next_month, shift_months
 from appliance.units import parse_size
 
+_LONGEST_DAYS = 30 * 366
+_LONGEST_MONTHS = 30 * 12
+_RATE = re.compile(r"[01](?:\.[0-9]{1,6})?")
+
 
 def _span(value: object) -> Span:
-    if isinstance(value, Span):
-        return value
-    return Span.parse(value if isinstance(value, str) else repr(value))
+    span = value if isinstance(value, Span) else Span.parse(value if isinstance(value, str) else repr(value))
+    if (span.count > _LONGEST_DAYS) if span.unit is Unit.DAY else (span.months > _LONGEST_MONTHS):
+        raise ValueError("a period of at most 30 years")
+    return span
 
 
 def _positive(span: Span) -> Span:
@@ -37,12 +43,9 @@ def _whole_months(span: Span) -> Span:
 
 def _rate(value: object) -> Fraction:
     """A rate as text, exact: a binary 0.146 is not 14.6 %."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or _RATE.fullmatch(value) is None:
         raise ValueError('a rate in quotes; write for example "0.146"')
-    try:
-        return Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError('not a rate; write for example "0.146"') from None
+    return Fraction(value)
 
 
 def _size(value: object) -> int:
