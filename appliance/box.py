@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from appliance.agreement import Agreement, Contract
 from appliance.capacity import GatedStorage, Ledger
-from appliance.contract.profile import Meter, ServiceProfile
+from appliance.contract.profile import ServiceProfile
 from appliance.errors import KurabakoError
 from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
@@ -143,31 +144,38 @@ class Box:
         places = (self.vault_location, self.cloud_location)
         return (self.settings.box.state_dir, *(Path(place) for place in places if place.startswith("/")))
 
+    # Contract
+
     @cached_property
+    def agreement(self) -> Agreement:
+        """The contract: in the settings or signed by the provider, with its evidence."""
+        return Agreement(
+            self.settings.contract,
+            self.settings.box.state_dir,
+            state=lambda: self.state,
+            profiles=self.plugins.profiles,
+            clock=self.clock,
+        )
+
+    @property
+    def contract(self) -> Contract:
+        """What is agreed now, verified anew each time. Raises `UnknownProfile`."""
+        return self.agreement.contract
+
+    @property
     def profile(self) -> ServiceProfile:
-        """The provider's terms that the contract names; `NotSetUp` when no plugin knows them."""
-        wanted = self.settings.contract.profile
-        profiles = self.plugins.profiles()
-        if wanted not in profiles:
-            raise NotSetUp(
-                T("No plugin knows the service profile {profile}.", profile=wanted),
-                todo=T(
-                    "Write one of these as profile in [contract]: {profiles}.", profiles=", ".join(sorted(profiles))
-                ),
-            )
-        return profiles[wanted]
+        """The provider's terms that the contract names; `UnknownProfile` when no plugin knows them."""
+        return self.contract.profile
 
     @property
     def capacity(self) -> int | None:
-        """The contracted capacity in bytes; None when the contract has none."""
-        return None if self.profile.meter is Meter.NONE else self.settings.contract.capacity
+        """The most that may be stored in the cloud, in bytes; None when the contract sets no such limit."""
+        return self.contract.capacity
 
     @property
     def reserve(self) -> int:
-        """Bytes of the capacity that only upkeep may use: as set, otherwise one percent, at most 1 GB."""
-        if self.settings.contract.reserve is not None:
-            return self.settings.contract.reserve
-        return min((self.capacity or 0) // 100, 1000**3)
+        """Bytes of the capacity that only upkeep may use."""
+        return self.contract.reserve
 
     # Places
 
@@ -205,8 +213,11 @@ class Box:
         )
 
     def password(self) -> str:
-        """The password of vault and cloud. Never logged, never in an error. Raises `NotSetUp`, `SettingsError`."""
-        return self.password_file().read().get_secret_value()
+        """The password of vault and cloud. Never logged, never in an error. Raises `NotSetUp`, `SettingsError`.
+
+        Without the space around it, as stock restic takes it from the same file.
+        """
+        return self.password_file().read().get_secret_value().strip()
 
     def vault_storage(self, *, create: bool = False) -> Storage:
         """The vault's storage; with `create` its folder may be made. `NotSetUp` without a vault."""
@@ -244,8 +255,11 @@ class Box:
 
     def gated_cloud(self) -> GatedStorage:
         """The cloud behind the capacity gate: the only way to write there. What it holds is measured first."""
+        contract = self.contract
+        if contract.refusal is not None:
+            raise contract.refusal
         storage = self._greeted_cloud()
-        ledger = Ledger.measure(storage, capacity=self.capacity, reserve=self.reserve)
+        ledger = Ledger.measure(storage, capacity=contract.capacity, reserve=contract.reserve)
         return GatedStorage(storage, ledger)
 
     def open_home(self) -> Repository:

@@ -37,6 +37,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "systemd-analyze": ("systemd-analyze", "systemd"),
     "ps": ("ps", "procps"),
     "setpriv": ("setpriv", "util-linux"),
+    "machine-id": ("/etc/machine-id", "systemd"),
 }
 
 

@@ -85,6 +85,10 @@ def capacity(
             reserve=format_size(status.reserve_bytes),
         ),
     )
+    if status.contract:
+        out.say(T("The provider signed this capacity for contract {contract}.", contract=status.contract))
+    else:
+        out.say(T("The settings of this box say this capacity."))
     if status.waiting_snapshots:
         out.say(
             T(

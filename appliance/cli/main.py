@@ -36,6 +36,7 @@ GROUPS: Mapping[str, str] = {
     "settings": "appliance.cli.settings",
     "repo": "appliance.cli.repo",
     "contract": "appliance.cli.contract",
+    "evidence": "appliance.cli.evidence",
 }
 """Modules whose `app` is a group of commands, by the group's name."""
 

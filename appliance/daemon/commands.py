@@ -49,6 +49,7 @@ class Commands:
             "check": self.check,
             "cancel": self.cancel,
             "plugins": self.plugins,
+            "install_entitlement": self.install_entitlement,
         }
 
     async def status(self, _: Mapping[str, Any]) -> Answer:
@@ -115,6 +116,15 @@ class Commands:
     async def plugins(self, _: Mapping[str, Any]) -> Answer:
         """The plugins and what became of each, in this process."""
         yield {"result": codec.encode(self._daemon.box.plugins.statuses())}
+
+    async def install_entitlement(self, arguments: Mapping[str, Any]) -> Answer:
+        """Puts the signed entitlement `document` in force, and tells which it is and whether it is `new`."""
+        document = argument_text(arguments, "document")
+        entitlements = self._daemon.box.agreement.entitlements
+        done = await in_thread(lambda: entitlements.install(document), "install an entitlement")
+        self._daemon.publish()
+        one = done.entitlement
+        yield {"result": {"contract_id": one.contract_id, "serial": one.serial, "new": done.new}}
 
     async def _do(self, request: JobRequest) -> Answer:
         await self._require_sensible(request)

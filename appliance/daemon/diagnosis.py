@@ -20,6 +20,9 @@ def diagnoses(box: Box) -> list[Check]:
         Check("daemon.running", T("The box's service"), lambda: _daemon_runs(box)),
         Check("password.readable", T("The recovery key"), lambda: _tried(lambda: _password(box))),
     ]
+    if box.settings.contract.provider_key_file is not None:
+        checks.append(Check("contract.verified", T("The entitlement"), lambda: _tried(lambda: _contract_holds(box))))
+    checks.append(Check("evidence.sound", T("The evidence"), lambda: _tried(lambda: _evidence_sound(box))))
     if box.has_vault:
         checks.append(Check("vault.opens", T("The vault"), lambda: _tried(lambda: _vault_opens(box))))
     if box.has_cloud:
@@ -54,6 +57,18 @@ def _daemon_runs(box: Box) -> CheckResult:
 def _password(box: Box) -> Text:
     box.password()
     return T("It can be read, by its owner alone.")
+
+
+def _contract_holds(box: Box) -> Text:
+    contract = box.contract
+    if contract.refusal is not None:
+        raise contract.refusal
+    return T("It is the provider's, and this box's.")
+
+
+def _evidence_sound(box: Box) -> Text:
+    head = box.agreement.evidence.verify(box.agreement.evidence_head)
+    return T("All {count} entries are as they were written.", count=head.sequence)
 
 
 def _vault_opens(box: Box) -> Text:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance import __version__
+from appliance.agreement import Contract
 from appliance.box import Box, KnownSource
 from appliance.daemon.memory import Memory
 from appliance.status.facts import Facts
@@ -17,6 +18,7 @@ from appliance.status.model import (
     JobStatus,
     Outcome,
     Problem,
+    Severity,
     SourceStatus,
 )
 
@@ -41,6 +43,7 @@ class Moment:
 def gather(box: Box, moment: Moment) -> Facts:
     """The facts. Reads the box's memory; raises `StateError`."""
     memory = Memory(box.state)
+    contract = box.contract
     last_results = box.state.last_results()
     results = {result.id: result for result in (*box.state.results(limit=RESULTS), *last_results)}
     return Facts(
@@ -55,10 +58,10 @@ def gather(box: Box, moment: Moment) -> Facts:
         designated_at={known.found.id: known.designated_at for known in moment.sources if known.designated_at},
         vault=memory.place("vault", box.vault_location) if box.has_vault else None,
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
-        capacity=_capacity(box, memory),
+        capacity=_capacity(box, contract, memory),
         plugins=box.plugins.statuses(),
-        problems=moment.problems,
-        warn_at=box.profile.warn_at,
+        problems=(*moment.problems, *_contract_problems(box, contract)),
+        warn_at=contract.profile.warn_at,
         next_run_at=moment.next_run_at,
         page_urls=moment.page_urls,
         zone=box.zone,
@@ -91,16 +94,26 @@ def _source(known: KnownSource, results: Iterable[JobResult]) -> SourceStatus:
     )
 
 
-def _capacity(box: Box, memory: Memory) -> CapacityStatus | None:
-    if not box.has_cloud or box.capacity is None:
+def _capacity(box: Box, contract: Contract, memory: Memory) -> CapacityStatus | None:
+    if not box.has_cloud or contract.capacity is None or contract.refusal is not None:
         return None
     usage = next(iter(box.state.usages()), None)
     waiting, needed = memory.waiting()
     return CapacityStatus(
-        capacity_bytes=box.capacity,
+        capacity_bytes=contract.capacity,
         used_bytes=usage.used_bytes if usage else 0,
-        reserve_bytes=box.reserve,
+        reserve_bytes=contract.reserve,
         measured_at=usage.at if usage else None,
         waiting_snapshots=waiting,
         needed_bytes=needed,
+        contract=contract.entitlement.contract_id if contract.entitlement else "",
     )
+
+
+def _contract_problems(box: Box, contract: Contract) -> Iterator[Problem]:
+    """That the contract cannot be verified, and that the clock is wrong."""
+    now = box.clock()
+    for error in (contract.refusal, box.agreement.entitlements.look_at_clock()):
+        if error is not None:
+            severity = Severity.WARNING if error is not contract.refusal else Severity.ATTENTION
+            yield Problem(error.code, severity, error.what, now, safe=error.safe, todo=error.todo)

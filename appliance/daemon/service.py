@@ -29,6 +29,7 @@ from appliance.daemon.standalone import new_job_id
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
 from appliance.daemon.watcher import SourceWatcher
+from appliance.daemon.witness import witness
 from appliance.daemon.work import backup_requests
 from appliance.errors import KurabakoError
 from appliance.schedule import Schedule
@@ -185,7 +186,9 @@ class Daemon:
         assert job.started_at is not None
         assert job.report is not None
         logger.info("job %s ended, %s: %s", job.id, job.report.outcome, job.report.summary)
-        self._memory.ended(job.id, job.request, job.started_at, self._box.clock(), job.report)
+        ended_at = self._box.clock()
+        self._memory.ended(job.id, job.request, job.started_at, ended_at, job.report)
+        witness(self._box.agreement, job.id, job.request, job.started_at, ended_at, job.report)
         if job.report.outcome is Outcome.FAILED:
             self._in_background(self._probe())
 

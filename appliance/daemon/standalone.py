@@ -9,6 +9,7 @@ from appliance.box import Box
 from appliance.daemon.facts import Moment, gather
 from appliance.daemon.jobs import JobReport, JobRequest
 from appliance.daemon.memory import Memory
+from appliance.daemon.witness import witness
 from appliance.daemon.work import Cancelled, OnProgress, run_job
 from appliance.status.compose import compose
 from appliance.status.model import Problem, Severity, Status
@@ -26,7 +27,9 @@ def do_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled:
     job_id, started_at = new_job_id(box), box.clock()
     memory.started(job_id, request, started_at)
     report = run_job(box, request, on_progress, is_cancelled)
-    memory.ended(job_id, request, started_at, box.clock(), report)
+    ended_at = box.clock()
+    memory.ended(job_id, request, started_at, ended_at, report)
+    witness(box.agreement, job_id, request, started_at, ended_at, report)
     return job_id, report
 
 

@@ -177,6 +177,7 @@ class ContractSettings(Section):
     profile: str = "standard"
     capacity: Annotated[Size, Field(gt=0)] | None = None
     reserve: Size | None = None
+    provider_key_file: AbsolutePath | None = None
 
     @model_validator(mode="after")
     def _room_for_data(self) -> ContractSettings:

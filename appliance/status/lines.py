@@ -172,6 +172,8 @@ class _Page:
                     left=format_size(capacity.left_bytes),
                 )
             )
+            if capacity.contract:
+                yield self._say(T("Contract: {contract}, signed by the provider", contract=capacity.contract))
 
     def _place(self, name: Text, place: PlaceStatus) -> str:
         answer = (

@@ -139,7 +139,8 @@ class CapacityStatus:
     """The contracted capacity (契約容量) and what is stored under it, in bytes to the byte.
 
     `reserve_bytes` is the part of the capacity that only upkeep may use. `waiting_snapshots` are in the vault but
-    did not fit; `needed_bytes` is what the oldest of them needs.
+    did not fit; `needed_bytes` is what the oldest of them needs. `contract` is the number of the contract whose signed
+    entitlement says the capacity; empty where the settings do.
     """
 
     capacity_bytes: int
@@ -148,6 +149,7 @@ class CapacityStatus:
     measured_at: datetime | None = None
     waiting_snapshots: int = 0
     needed_bytes: int | None = None
+    contract: str = ""
 
     @property
     def left_bytes(self) -> int:

@@ -1,0 +1,299 @@
+"""The entitlement: what one customer bought, as the provider says and signs it.
+
+It names one box, so it cannot be used on another, and counts upwards (`serial`), so an older one cannot come back.
+`valid_from` and `valid_until` bound the time in which it can be installed; one in force stays so until a newer one
+replaces it: that a date has passed ends no contract by itself (contracts 10).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from appliance.allowed import allowed
+from appliance.errors import KurabakoError
+from appliance.text import T, Text
+from appliance.units import parse_size
+
+KIND = "kurabako-entitlement+jws"
+"""The JWS type, so that no other document of the provider can be taken for an entitlement."""
+
+TOLERANCE = timedelta(minutes=5)
+"""How far the provider's clock and the box's may be apart."""
+
+_LONGEST_SHOWN = 80
+
+
+def _size(value: object) -> int:
+    try:
+        if isinstance(value, (str, int)):
+            return parse_size(value)
+    except ValueError:
+        pass
+    raise ValueError(T("write a size such as 500 GB, 1.5 TB or 16 MiB"))
+
+
+def _calendar_date(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    elif type(value) is date:
+        return value
+    raise ValueError(T("write a date such as 2026-05-20"))
+
+
+def _moment(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    raise ValueError(T("write a moment with its offset, such as 2026-05-20T09:00:00+09:00"))
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
+CalendarDate = Annotated[date, BeforeValidator(_calendar_date)]
+"""A day of Japan's civil calendar."""
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ConnectionType(StrEnum):
+    """How the box reaches the cloud (MJS 別紙C)."""
+
+    INTERNET = "internet"
+    INTERNET_VPN = "internet_vpn"
+    IP_VPN = "ip_vpn"
+
+
+class Role(StrEnum):
+    """What a contact is to the contract: 管理者, 利用責任者, or somebody to be informed."""
+
+    ADMINISTRATOR = "administrator"
+    RESPONSIBLE_PERSON = "responsible_person"
+    INFORMATION_OFFICER = "information_officer"
+
+
+class Contact(_Document):
+    """A person of the customer who is told things."""
+
+    role: Annotated[Role, Field(strict=False)]
+    name: Name
+    mail: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+
+
+class Account(_Document):
+    """A user account at the provider, and its buckets."""
+
+    user_id: Id
+    buckets: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
+
+
+class Option(_Document):
+    """An option that was ordered: from its first day to its last."""
+
+    id: Id
+    starts_on: CalendarDate
+    ends_on: CalendarDate | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Option:
+        if self.ends_on is not None and self.ends_on < self.starts_on:
+            raise ValueError(T("ends_on must not be before starts_on"))
+        return self
+
+
+class Entitlement(_Document):
+    """One contract of one box (contracts 8.1). Sizes are bytes, days are Japan's, moments UTC."""
+
+    format: Literal[1] = 1
+    serial: Annotated[int, Field(ge=1, lt=2**53)]
+    """The provider counts upwards for each box; a lower number never replaces a higher one."""
+    issued_at: Moment
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+    resets_clock: bool = False
+    """Whether `issued_at` replaces the last moment the box remembers, for one whose clock once ran ahead."""
+    box: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """The box's ID, as `kurabako contract show` tells it."""
+    contract_id: Id
+    holder: Name
+    profile: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    contract_date: CalendarDate
+    service_start: CalendarDate
+    term_years: Annotated[int, Field(ge=1, le=30)] | None = None
+    units: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    capacity: Annotated[int, BeforeValidator(_size), Field(gt=0, lt=2**63)] | None = None
+    """None: the contract has no capacity, as its profile says too."""
+    devices: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
+    accounts: Annotated[tuple[Account, ...], Field(strict=False, max_length=100)] = ()
+    org_string: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] | None = None
+    connection_type: Annotated[ConnectionType, Field(strict=False)] | None = None
+    contacts: Annotated[tuple[Contact, ...], Field(strict=False, max_length=20)] = ()
+    options: Annotated[tuple[Option, ...], Field(strict=False, max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Entitlement:
+        if self.service_start < self.contract_date:
+            raise ValueError(T("service_start must not be before contract_date"))
+        if self.valid_from is not None and self.valid_until is not None and self.valid_until <= self.valid_from:
+            raise ValueError(T("valid_until must be after valid_from"))
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The document's fields as JSON values; those that say nothing are left out."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"format": self.format}
+
+    def encode(self) -> bytes:
+        """The document as bytes to be signed."""
+        return json.dumps(self.to_json(), ensure_ascii=False, indent=1).encode()
+
+
+class MalformedEntitlement(KurabakoError):
+    """An entitlement's fields are wrong; `mistakes` are all of them."""
+
+    code = "contract.malformed"
+
+    def __init__(self, *mistakes: Text) -> None:
+        super().__init__(
+            T("The entitlement cannot be used: {mistakes}.", mistakes=_joined(mistakes)),
+            safe=T("Nothing was changed."),
+            todo=T("Have it corrected and signed anew by your service provider."),
+        )
+        self.mistakes = mistakes
+
+
+class EntitlementRefused(KurabakoError):
+    """A sound entitlement that this box does not take, or not now."""
+
+    code = "contract.refused"
+
+    def __init__(self, what: Text, todo: Text) -> None:
+        super().__init__(what, safe=T("Nothing was changed."), todo=todo)
+
+
+class WrongBox(EntitlementRefused):
+    """It is another box's."""
+
+    code = "contract.wrong-box"
+
+
+class Expired(EntitlementRefused):
+    """It should have been installed earlier."""
+
+    code = "contract.expired"
+
+
+class NotYetValid(EntitlementRefused):
+    """It is not to be installed yet, or the box's clock is slow."""
+
+    code = "contract.not-yet-valid"
+
+
+class Older(EntitlementRefused):
+    """A newer one is, or was, in force."""
+
+    code = "contract.older"
+
+
+def parse(document: bytes | str) -> Entitlement:
+    """The entitlement that a JSON document says. Raises `MalformedEntitlement` with every mistake in it."""
+    try:
+        data = json.loads(document, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise MalformedEntitlement(T("it is not JSON ({error})", error=str(error)[:_LONGEST_SHOWN])) from None
+    return validate(data)
+
+
+def validate(data: object) -> Entitlement:
+    """The entitlement of JSON values. Raises `MalformedEntitlement` with every mistake in them."""
+    if not isinstance(data, dict):
+        raise MalformedEntitlement(T("it is not a JSON object"))
+    try:
+        return Entitlement.model_validate(data)
+    except ValidationError as error:
+        mistakes = [_mistake(detail) for detail in error.errors(include_url=False)]
+        raise MalformedEntitlement(*mistakes) from None
+
+
+def require_for(entitlement: Entitlement, box: str) -> None:
+    """Raises `WrongBox` unless the entitlement is for the box with this ID."""
+    if entitlement.box != box:
+        raise WrongBox(
+            T("This entitlement is for another box, {theirs}; this one is {ours}.", theirs=entitlement.box, ours=box),
+            T("Ask your service provider for the entitlement of this box."),
+        )
+
+
+def require_installable(entitlement: Entitlement, now: datetime, highest_serial: int) -> None:
+    """Raises `Expired`, `NotYetValid` or `Older` unless it may be put in force at `now`, a moment that is trusted."""
+    if entitlement.serial <= highest_serial:
+        raise Older(
+            T(
+                "This entitlement has the number {serial}, but number {highest} was already installed.",
+                serial=entitlement.serial,
+                highest=highest_serial,
+            ),
+            T("Ask your service provider for an entitlement with a higher number."),
+        )
+    begins = max(entitlement.issued_at, entitlement.valid_from or entitlement.issued_at)
+    if begins - now > TOLERANCE:
+        raise NotYetValid(
+            T("This entitlement is valid from {moment} on; now it is {now}.", moment=_shown(begins), now=_shown(now)),
+            T("Check the box's clock; if it is right, install the entitlement at that time."),
+        )
+    if entitlement.valid_until is not None and now - entitlement.valid_until > TOLERANCE:
+        raise Expired(
+            T("This entitlement could be installed until {moment} only.", moment=_shown(entitlement.valid_until)),
+            T("Ask your service provider to sign it anew."),
+        )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names stand once each: two readers must not see two documents."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _mistake(detail: Any) -> Text:
+    field = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return T("there is no field {field}", field=field)
+    if detail["type"] == "missing":
+        return T("the field {field} is missing", field=field)
+    if not field:
+        return T("{why}", why=allowed(detail))
+    value = json.dumps(detail["input"], ensure_ascii=False, default=str)
+    if len(value) > _LONGEST_SHOWN:
+        value = value[: _LONGEST_SHOWN - 1] + "…"
+    return T("{field} = {value}: {why}", field=field, value=value, why=allowed(detail))
+
+
+def _joined(texts: tuple[Text, ...]) -> Text:
+    return Text("; ".join(f"{{m{number}}}" for number in range(len(texts))), {f"m{n}": t for n, t in enumerate(texts)})
+
+
+def _shown(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,39 @@
+"""What of a job goes into the evidence: how it ended, what it measured, what it was refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from appliance.agreement import Agreement
+from appliance.daemon.jobs import JobReport, JobRequest, ReplicateJob, RestoreJob
+
+
+def witness(
+    agreement: Agreement, job_id: str, request: JobRequest, started_at: datetime, ended_at: datetime, report: JobReport
+) -> None:
+    """Records a job that ended. No path of a customer's file is in it."""
+    agreement.record(
+        "job",
+        {
+            "job": job_id,
+            "kind": request.kind.value,
+            "subject": request.snapshot if isinstance(request, RestoreJob) else request.subject,
+            "started_at": started_at.isoformat(),
+            "ended_at": ended_at.isoformat(),
+            "outcome": report.outcome.value,
+            "bytes_done": report.bytes_done,
+            "error": report.error.code if report.error is not None else None,
+        },
+    )
+    if not isinstance(request, ReplicateJob) or "capacity" not in report.details:
+        return
+    capacity = report.details["capacity"]
+    agreement.record(
+        "usage",
+        {"job": job_id, **{name: capacity[name] for name in ("capacity_bytes", "used_bytes", "objects")}},
+    )
+    for refused in report.details["refused"]:
+        agreement.record(
+            "capacity.refused",
+            {"job": job_id, **{name: refused[name] for name in ("snapshot", "needed_bytes", "left_bytes")}},
+        )

@@ -1,0 +1,251 @@
+"""The entitlement in force: kept by the box, verified each time it is looked at, replaced only by a newer one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.contract.clock import ClockUntrusted, is_trusted, untrusted
+from appliance.contract.entitlement import KIND, Entitlement, parse, require_for, require_installable
+from appliance.contract.signature import LARGEST, public_part, verify
+from appliance.errors import KurabakoError
+from appliance.state import State
+from appliance.text import T
+
+IN_FORCE = "contract.in-force"
+LAST_MOMENT = "clock.last"
+
+NOTED_EVERY = 600.0
+"""Seconds between two notes of the present moment: rare enough for flash memory."""
+
+KEPT_OF_REFUSED = 4096
+"""Characters of a refused document that the evidence keeps."""
+
+
+class NoEntitlement(KurabakoError):
+    """The settings name the provider's key, but no entitlement was installed."""
+
+    code = "contract.none"
+
+
+class EntitlementUnusable(KurabakoError):
+    """The entitlement that was installed cannot be verified any more."""
+
+    code = "contract.unusable"
+
+
+class KeyFileUnusable(KurabakoError):
+    """The file with the provider's public key cannot be trusted or read."""
+
+    code = "contract.key-file"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `install` did: the entitlement now in force, and whether it is new."""
+
+    entitlement: Entitlement
+    new: bool
+
+
+class Entitlements:
+    """The box's entitlement.
+
+    `state` opens the box's memory, `spare` is a second copy that survives its loss.
+
+    `begun` says whether there is a memory yet, as looking begins none. `require_known` raises when the box cannot keep
+    what an entitlement names, such as its profile. `record` adds to the evidence.
+    """
+
+    def __init__(
+        self,
+        *,
+        key_file: Path | None,
+        state: Callable[[], State],
+        begun: Callable[[], bool],
+        spare: Path,
+        box_id: Callable[[], str],
+        require_known: Callable[[Entitlement], None],
+        record: Callable[[str, Mapping[str, Any]], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._key_file = key_file
+        self._state = state
+        self._begun = begun
+        self._spare = spare
+        self._box_id = box_id
+        self._require_known = require_known
+        self._record = record
+        self._clock = clock
+
+    def in_force(self) -> Entitlement | None:
+        """The entitlement in force, verified; None on a box whose contract stands in its settings.
+
+        Raises `NoEntitlement`, `EntitlementUnusable`, `KeyFileUnusable`, `StateError`. The time of day plays no part.
+        """
+        document, serial = self._stored()
+        if self._key_file is None:
+            if document is None:
+                return None
+            raise EntitlementUnusable(
+                T("The installed entitlement cannot be verified: the settings name no provider_key_file."),
+                safe=T("Nothing more is sent to the cloud until it can. Backups go on into the vault."),
+                todo=T("Write provider_key_file into [contract] again."),
+            )
+        if document is None:
+            raise NoEntitlement(
+                T("No entitlement is installed on this box, so nothing may be sent to the cloud."),
+                safe=T("Backups go on into the vault."),
+                todo=T("Install the one from your service provider: kurabako contract install FILE"),
+            )
+        key = read_provider_key(self._key_file)
+        try:
+            entitlement = self._read(document, key)
+            if serial is not None and entitlement.serial != serial:
+                raise EntitlementUnusable(T("it is not the one that was installed last"))
+        except KurabakoError as error:
+            raise EntitlementUnusable(
+                T("The installed entitlement is not as it was: {why}", why=error.what),
+                safe=T("Nothing more is sent to the cloud until it is. Backups go on into the vault."),
+                todo=T("Install the entitlement once more: kurabako contract install FILE"),
+            ) from error
+        return entitlement
+
+    def install(self, document: str) -> Installed:
+        """Puts a signed entitlement in force. What is refused changes nothing and is kept as evidence.
+
+        The one that is in force may be installed again. Raises what is wrong with it: `SignatureRefused`,
+        `MalformedEntitlement`, `WrongBox`, `Older`, `Expired`, `NotYetValid`, `ClockUntrusted`, `KeyFileUnusable`.
+        """
+        document = document.strip()
+        digest = hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()
+        try:
+            entitlement, new = self._accept(document, digest)
+        except KurabakoError as error:
+            kept = document[:KEPT_OF_REFUSED].encode("utf-8", "backslashreplace").decode()
+            self._record(
+                "entitlement.refused",
+                {"code": error.code, "why": str(error.what), "sha256": digest, "document": kept},
+            )
+            raise
+        state = self._state()
+        state.set_value(IN_FORCE, {"document": document, "serial": entitlement.serial, "sha256": digest})
+        if entitlement.resets_clock and new:
+            state.set_value(LAST_MOMENT, self._clock().isoformat())
+        write_whole(self._spare, document.encode("ascii"))
+        if new:
+            self._record(
+                "entitlement.installed",
+                {
+                    "contract_id": entitlement.contract_id,
+                    "serial": entitlement.serial,
+                    "profile": entitlement.profile,
+                    "capacity": entitlement.capacity,
+                    "sha256": digest,
+                },
+            )
+        return Installed(entitlement, new)
+
+    def look_at_clock(self) -> ClockUntrusted | None:
+        """What is wrong with the box's clock; a moment that is right is remembered. Raises `StateError`."""
+        now, last = self._clock(), self._last_moment()
+        if not is_trusted(now, last):
+            return untrusted(now, last)
+        if last is None or (now - last).total_seconds() >= NOTED_EVERY:
+            self._state().set_value(LAST_MOMENT, now.isoformat())
+        return None
+
+    def _accept(self, document: str, digest: str) -> tuple[Entitlement, bool]:
+        """The entitlement if it may be put in force now, and whether it is another than was."""
+        if self._key_file is None:
+            raise KeyFileUnusable(
+                T("The settings name no public key of the provider, so no entitlement can be verified."),
+                safe=T("Nothing was changed."),
+                todo=T("Write the key's file as provider_key_file into [contract]."),
+            )
+        entitlement = self._read(document, read_provider_key(self._key_file))
+        self._require_known(entitlement)
+        known: Mapping[str, Any] = self._state().value(IN_FORCE, {})
+        if known.get("sha256") == digest:
+            return entitlement, False
+        now = self._clock()
+        last = entitlement.issued_at if entitlement.resets_clock else self._last_moment()
+        if not is_trusted(now, last):
+            raise untrusted(now, last)
+        require_installable(entitlement, now, known.get("serial", 0))
+        return entitlement, True
+
+    def _read(self, document: str, key: bytes) -> Entitlement:
+        entitlement = parse(verify(document, key, KIND))
+        require_for(entitlement, self._box_id())
+        self._require_known(entitlement)
+        return entitlement
+
+    def _stored(self) -> tuple[str | None, int | None]:
+        """The installed document and its number; from the spare copy, without a number, when the memory was lost."""
+        known = self._state().value(IN_FORCE) if self._begun() else None
+        if known is not None:
+            return str(known["document"]), int(known["serial"])
+        try:
+            with self._spare.open("rb") as file:
+                return file.read(LARGEST + 1).decode("utf-8", "replace"), None
+        except FileNotFoundError:
+            return None, None
+        except OSError as error:
+            raise EntitlementUnusable(
+                T("{file} cannot be read: {why}.", file=str(self._spare), why=error.strerror or str(error)),
+                todo=T("Run the command as the user the box runs as, or as root."),
+            ) from error
+
+    def _last_moment(self) -> datetime | None:
+        noted = self._state().value(LAST_MOMENT)
+        return datetime.fromisoformat(noted) if noted else None
+
+
+def read_provider_key(file: Path) -> bytes:
+    """The provider's public key, as PEM. Raises `KeyFileUnusable` when anybody but root or the box could change it."""
+    try:
+        with file.open("rb") as opened:
+            facts = os.fstat(opened.fileno())
+            pem = opened.read(LARGEST)
+    except OSError as error:
+        raise _bad_key_file(file, error.strerror or str(error)) from error
+    if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise KeyFileUnusable(
+            T("Others than root could change the provider's key in {file}.", file=str(file)),
+            safe=T("Nothing was changed."),
+            todo=T("Type: chown root {file} && chmod 644 {file}", file=str(file)),
+        )
+    try:
+        return public_part(pem)
+    except KurabakoError as error:
+        raise _bad_key_file(file, error.what) from error
+
+
+def _bad_key_file(file: Path, why: Any) -> KeyFileUnusable:
+    return KeyFileUnusable(
+        T("The provider's key in {file} cannot be used: {why}", file=str(file), why=why),
+        safe=T("Nothing was changed."),
+        todo=T("Put the public key there that your service provider gave you."),
+    )
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Writes a file of the box's own so that it is there whole or not at all, and on the disk."""
+    beside = file.with_name(f"{file.name}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    beside.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

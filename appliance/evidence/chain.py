@@ -1,0 +1,155 @@
+"""The hash chain: one JSON record per line, each carrying the SHA-256 of the one before it.
+
+A line is canonical JSON (names sorted, no spaces, ASCII with escapes) with `at`, `hash`, `kind`, `payload`, `previous`
+and `sequence`, and ends with a line feed. `hash` is the SHA-256 of the same object without `hash`, in its canonical
+form; `previous` is the `hash` of the record before, for the first one sixty-four zeros. So any program with SHA-256
+can verify a record. Who holds the last hash of a record (its head) can also tell whether its end was cut off or all of
+it rewritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance.errors import KurabakoError
+from appliance.text import T, Text
+
+LONGEST = 64 * 1024
+"""Bytes of the longest line."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a record ends: how many entries it has, and the hash of the last."""
+
+    sequence: int
+    hash: str
+
+
+START = Head(0, "0" * 64)
+"""The head of a record without entries."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry: what `kind` of thing happened at `at` (UTC), and its particulars as JSON values."""
+
+    sequence: int
+    at: datetime
+    kind: str
+    payload: Mapping[str, Any]
+    previous: str
+    hash: str
+
+    @property
+    def head(self) -> Head:
+        return Head(self.sequence, self.hash)
+
+    def line(self) -> bytes:
+        """The entry as it stands in the file."""
+        return _canonical({**_content(self), "hash": self.hash}) + b"\n"
+
+
+class ChainBroken(KurabakoError):
+    """A record is not as it was written. `sequence` is the first entry that does not fit, counted from 1."""
+
+    code = "evidence.broken"
+
+    def __init__(self, sequence: int, why: Text) -> None:
+        super().__init__(
+            T("The record is broken at entry {sequence}: {why}.", sequence=sequence, why=why),
+            safe=T("The {count} entries before it are as they were written.", count=sequence - 1),
+            todo=T("Compare it with a copy that was exported earlier."),
+        )
+        self.sequence = sequence
+
+
+def follow(head: Head, at: datetime, kind: str, payload: Mapping[str, Any]) -> Record:
+    """The entry that comes after `head`. Raises `ValueError` for a payload that is no JSON or too large."""
+    record = Record(head.sequence + 1, at.astimezone(UTC), kind, payload, head.hash, "")
+    record = Record(record.sequence, record.at, kind, payload, head.hash, _hash(record))
+    if len(record.line()) > LONGEST:
+        raise ValueError(f"an entry is longer than {LONGEST} bytes")
+    return record
+
+
+def read_record(line: bytes, after: Head) -> Record:
+    """The entry that stands in `line` and follows `after`. Raises `ChainBroken` when it does not."""
+    sequence = after.sequence + 1
+    record = _parse(line)
+    if record is None or record.line() != line:
+        raise ChainBroken(sequence, T("it is not an entry as it is written"))
+    if record.sequence != sequence:
+        raise ChainBroken(sequence, T("an entry with the number {found} stands there", found=record.sequence))
+    if record.hash != _hash(record):
+        raise ChainBroken(sequence, T("its content is not what its hash says"))
+    if record.previous != after.hash:
+        raise ChainBroken(sequence, T("it does not follow from the entry before it"))
+    return record
+
+
+def read_alone(line: bytes) -> Record:
+    """The entry that stands in `line`, whatever came before it. Raises `ChainBroken` when it was altered."""
+    record = _parse(line)
+    after = Head(record.sequence - 1, record.previous) if record is not None else START
+    return read_record(line, after)
+
+
+def verify(
+    lines: Iterable[bytes], expected: Head | None = None, on_entry: Callable[[Head], None] = lambda _: None
+) -> Head:
+    """The head of a record whose every entry was verified; `on_entry` is told of each.
+
+    With `expected`, its entry must stand there: nothing up to it was cut off or rewritten. Raises `ChainBroken`.
+    """
+    head = START
+    met = expected is None or expected == START
+    for line in lines:
+        head = read_record(line, head).head
+        on_entry(head)
+        if expected is not None and head.sequence == expected.sequence:
+            met = head.hash == expected.hash
+            if not met:
+                raise ChainBroken(head.sequence, T("it is not the entry that was expected"))
+    if expected is not None and not met:
+        raise ChainBroken(head.sequence + 1, T("the record ends before the entry {last}", last=expected.sequence))
+    return head
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        data = json.loads(line)
+        return Record(
+            int(data["sequence"]),
+            datetime.fromisoformat(data["at"]),
+            str(data["kind"]),
+            dict(data["payload"]),
+            str(data["previous"]),
+            str(data["hash"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _content(record: Record) -> dict[str, Any]:
+    return {
+        "at": record.at.isoformat(),
+        "kind": record.kind,
+        "payload": record.payload,
+        "previous": record.previous,
+        "sequence": record.sequence,
+    }
+
+
+def _hash(record: Record) -> str:
+    return hashlib.sha256(_canonical(_content(record))).hexdigest()
+
+
+def _canonical(data: Mapping[str, Any]) -> bytes:
+    text = json.dumps(data, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
