@@ -52,7 +52,7 @@ class SecretFile:
         return Path(folder) / self.place
 
     def read(self, environment: Mapping[str, str] = os.environ) -> SecretStr:
-        """The secret: the file's text without the line break at its end.
+        """The secret: the file's text without line breaks at its end or a byte order mark, which editors add.
 
         Raises `SecretUnreadable` when the file is missing, may be read by others than its owner (a credential is
         guarded by systemd), is empty, too large or not UTF-8.
@@ -72,7 +72,7 @@ class SecretFile:
         if len(raw) > _LARGEST:
             raise self._unreadable(path, T("the file is too large"))
         try:
-            secret = raw.decode().removesuffix("\n").removesuffix("\r")
+            secret = raw.decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError:
             raise self._unreadable(path, T("the file is not UTF-8 text")) from None
         if not secret:

@@ -97,6 +97,16 @@ def test_a_locked_vault_is_11_for_every_command_that_needs_it(box: BoxUnderTest,
     assert box.run("backup").code == 0
 
 
+@pytest.mark.parametrize(
+    "around", [("", "\n\n"), ("", " \r\n"), ("\ufeff ", "\n")], ids=["lines", "windows", "notepad"]
+)
+def test_a_key_put_back_by_hand_opens_as_it_does_with_restic(box: BoxUnderTest, around: tuple[str, str]) -> None:
+    box.set_up()
+    key = Path(box.tables["vault"]["password_file"])
+    key.write_text(around[0] + key.read_text().strip() + around[1], newline="")
+    assert box.run("snapshots").code == 0
+
+
 def test_a_lost_key_file_is_never_replaced_by_a_new_key(box: BoxUnderTest) -> None:
     box.set_up()
     key = Path(box.tables["vault"]["password_file"])

@@ -21,7 +21,7 @@ def test_a_secret_is_the_files_text_without_its_line_break(file: Path) -> None:
     secret = SecretFile(str(file)).read()
     assert secret.get_secret_value() == "s3cr3t"
     assert "s3cr3t" not in f"{secret} {secret!r}"
-    for written, read in (("a b \n\n", "a b \n"), ("win\r\n", "win"), ("none", "none")):
+    for written, read in (("a b \n\n", "a b "), ("win\r\n", "win"), ("none", "none"), ("\ufeffnotepad\r\n", "notepad")):
         file.write_text(written, newline="")
         assert SecretFile(str(file)).read().get_secret_value() == read
 
