@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from appliance.daemon.instance import why
-from appliance.daemon.jobs import UnreadableLine, decode_line, encode_line, error_to_json
+from appliance.daemon.jobs import UnreadableLine, decode_line, encode_line, error_to_json, internal
 from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T, Text
 
@@ -170,6 +170,11 @@ class ControlServer:
                 await _say(writer, message)
         except KurabakoError as error:
             await _say(writer, {"error": error_to_json(error)})
+        except (ConnectionError, TimeoutError):
+            raise  # the client went away
+        except Exception as error:
+            logger.exception("a bug in answering a command")
+            await _say(writer, {"error": error_to_json(internal(error))})
         return True
 
 

@@ -26,6 +26,7 @@ from appliance.daemon.jobs import (
     decode_request,
     encode_line,
     failure,
+    internal,
     progress_to_json,
     report_to_json,
 )
@@ -49,12 +50,6 @@ class TooLittleMemory(KurabakoError):
     """The job needed more memory than it may have."""
 
     code = "job.memory"
-
-
-class Internal(KurabakoError):
-    """A bug."""
-
-    code = "internal"
 
 
 class Voice:
@@ -160,20 +155,10 @@ def _work(config: Path, request: str, voice: Voice, stopped: threading.Event) ->
         )
     except UnreadableLine as error:
         logger.error("the request cannot be read: %s", error)
-        return _internal(error)
+        return failure(internal(error))
     except Exception as error:
         logger.exception("a bug")
-        return _internal(error)
-
-
-def _internal(error: Exception) -> JobReport:
-    return failure(
-        Internal(
-            T("Something went wrong inside Kurabako that should not have ({kind}).", kind=type(error).__name__),
-            safe=T("What is already stored is not affected."),
-            todo=T("The details are in the box's log. Send it to your service provider."),
-        )
-    )
+        return failure(internal(error))
 
 
 if __name__ == "__main__":

@@ -107,6 +107,12 @@ class ReportedError(KurabakoError):
         self.exit_code = ExitCode(exit_code) if exit_code in set(ExitCode) else ExitCode.FAILED
 
 
+class Internal(KurabakoError):
+    """A bug."""
+
+    code = "internal"
+
+
 class UnreadableLine(ValueError):
     """A line that is not what the protocol says."""
 
@@ -183,7 +189,7 @@ def decode_line(line: bytes) -> dict[str, Any]:
     """The object in a line; `UnreadableLine` when it is none."""
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableLine(f"not JSON: {error}") from error
     if not isinstance(message, dict):
         raise UnreadableLine("not a JSON object")
@@ -205,6 +211,15 @@ def failure(error: KurabakoError) -> JobReport:
     """The report of a job that ended with `error`."""
     outcome = Outcome.REFUSED if error.exit_code == ExitCode.CAPACITY_REFUSED else Outcome.FAILED
     return JobReport(outcome, error.what, int(error.exit_code), error=error)
+
+
+def internal(error: Exception) -> Internal:
+    """What is told of an exception that should not have happened; its details are for the log."""
+    return Internal(
+        T("Something went wrong inside Kurabako that should not have ({kind}).", kind=type(error).__name__),
+        safe=T("What is already stored is not affected."),
+        todo=T("The details are in the box's log. Send it to your service provider."),
+    )
 
 
 def cancelled() -> JobReport:

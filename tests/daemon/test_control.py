@@ -40,7 +40,12 @@ async def _fail(arguments: Mapping[str, Any]) -> Answer:
     yield {}
 
 
-COMMANDS = {"echo": _echo, "count": _count, "fail": _fail}
+async def _bug(arguments: Mapping[str, Any]) -> Answer:
+    raise UnicodeEncodeError("utf-8", "secret", 0, 1, "no")
+    yield {}
+
+
+COMMANDS = {"bug": _bug, "echo": _echo, "count": _count, "fail": _fail}
 
 
 @contextmanager
@@ -112,6 +117,8 @@ def test_an_error_arrives_as_it_was_raised_and_the_connection_goes_on(path: Path
         (b'{"command": "fail", "arguments": {"what": 5}}\n', "control.bad-request"),
         (b"x" * (REQUEST_LIMIT + 2) + b"\n", "control.bad-request"),
         (b"\xff\xfe\n", "control.bad-request"),
+        (b"[" * 60_000 + b"\n", "control.bad-request"),
+        (b'{"command": "bug"}\n', "internal"),
     ],
 )
 def test_what_is_no_request_gets_a_sentence(path: Path, line: bytes, code: str) -> None:
