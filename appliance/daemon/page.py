@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from appliance.daemon.instance import why
 from appliance.errors import KurabakoError
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 LAST_WORDS = 1
 """Seconds that open pages are given when the daemon ends; their event streams never end by themselves."""
+
+
+CONNECTIONS = 256
+"""Readers connected at once; more are turned away, so that no crowd takes the open files that jobs need."""
 
 
 class PageUnavailable(KurabakoError):
@@ -36,6 +41,15 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Reader(H11Protocol):
+    """One connection; closed at once when there are too many."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+
+
 class Page:
     """The page at an address. `start` takes the address, so that it is known to be reachable; `close` gives it back."""
 
@@ -43,7 +57,12 @@ class Page:
         self._listen = listen
         self._port = port
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=LAST_WORDS
+            app,
+            http=_Reader,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=LAST_WORDS,
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
