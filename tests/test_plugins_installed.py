@@ -153,6 +153,15 @@ def test_a_strangers_settings_and_commands_are_part_of_the_box(stranger: Install
     assert "Traceback" not in fallen.stderr
 
 
+def test_a_strangers_service_is_a_file_and_its_contract_can_be_previewed(stranger: Installed) -> None:
+    words = ("--service", "shed", "--contract-date", "2026-08-31", "--units", "3", "--json")
+    assert stranger.kurabako("contract", "preview", *words).json() == {
+        "expires_on": {"value": "2027-02-28", "clause": "3"},
+        "next_expires_on": {"value": "2027-08-30", "clause": "4"},
+        "capacity_bytes": {"value": 150_000_000_000, "clause": "2"},
+    }
+
+
 @pytest.mark.slow
 def test_each_broken_plugin_is_named_with_what_it_did_and_the_box_goes_on(broken: Installed, config: Path) -> None:
     answer = broken.kurabako("--config", str(config), "plugins", "--json")

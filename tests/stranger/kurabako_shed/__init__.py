@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from appliance.contract.files import load_profiles
 from appliance.contract.profile import ServiceProfile
 from appliance.hookspecs import (
     Check,
@@ -142,7 +143,7 @@ def notification_channels(context: PluginContext) -> Iterable[NotificationChanne
 
 @hookimpl
 def service_profiles() -> Iterable[ServiceProfile]:
-    yield ServiceProfile(id="shed", name_en="Shed", name_ja="物置")
+    return load_profiles(Path(__file__).parent / "profiles")
 
 
 @hookimpl
