@@ -4,6 +4,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import requests
@@ -12,7 +13,7 @@ from fastapi import APIRouter
 from appliance.hookspecs import WebExtension
 from appliance.status.board import Board
 from appliance.status.codec import from_json
-from appliance.status.model import Problem, Severity, State
+from appliance.status.model import CapacityStatus, Problem, Severity, State
 from appliance.text import T, Text
 from appliance.web.app import create_app
 from appliance.web.events import Pace
@@ -78,6 +79,15 @@ def test_the_page_says_how_the_box_is(page: str) -> None:
     ):
         assert words in html, words
     assert "were backed up" not in html, "the sample's sentences are those of the box, so they are translated"
+
+
+def test_the_page_says_where_the_capacity_is_agreed(page: str, board: Board) -> None:
+    capacity = CapacityStatus(500_000_000_000, 0, 1_000_000_000)
+    board.publish(simple_status(capacity=capacity))
+    assert "the settings of the box" in get(f"{page}/?lang=en").text
+    board.publish(simple_status(capacity=replace(capacity, contract="C-<1>")))
+    assert "contract C-&lt;1&gt;, signed by the provider" in get(f"{page}/?lang=en").text
+    assert "契約 C-&lt;1&gt;（事業者の署名済み）" in get(f"{page}/?lang=ja").text
 
 
 def test_every_state_can_be_shown(page: str, board: Board) -> None:
