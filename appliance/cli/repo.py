@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import repo_backup, repo_check, repo_look, repo_restore
+from appliance.cli import repo_backup, repo_check, repo_keys, repo_look, repo_restore, repo_upkeep
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, remember, this_host, this_user
 from appliance.repository import Repository
@@ -49,5 +49,5 @@ def init(
     )
 
 
-for part in (repo_backup, repo_look, repo_restore, repo_check):
+for part in (repo_backup, repo_look, repo_restore, repo_check, repo_upkeep, repo_keys):
     part.register(app)

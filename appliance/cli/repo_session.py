@@ -67,8 +67,8 @@ class NoPassword(KurabakoError):
     code = "repo.no-password"
     exit_code = ExitCode.USAGE
 
-    def __init__(self, what: Text) -> None:
-        super().__init__(what, todo=T("Set RESTIC_PASSWORD or RESTIC_PASSWORD_FILE, or give --password-file."))
+    def __init__(self, what: Text, todo: Text | None = None) -> None:
+        super().__init__(what, todo=todo or T("Set RESTIC_PASSWORD or RESTIC_PASSWORD_FILE, or give --password-file."))
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,7 @@ class Access:
             return self.environment["RESTIC_PASSWORD"]
         if not sys.stdin.isatty():
             raise NoPassword(T("There is no password for the repository."))
-        password = getpass.getpass(f"{self.url}: ")
-        if twice and getpass.getpass(f"{self.url}: ") != password:
-            raise NoPassword(T("The two passwords differ."))
-        return password
+        return _asked_for(f"{self.url}: ", twice=twice)
 
     def storage(self, *, create: bool = False) -> Storage:
         """The repository's place, reached once, with retries from then on. Raises `StorageError`."""
@@ -142,6 +139,23 @@ class Access:
         return made | {option: self.environment[name] for option, name in names.items() if self.environment.get(name)}
 
 
+def new_password(file: Path | None) -> str:
+    """A password to be added: from the file, or asked for twice at a terminal. Raises `NoPassword`."""
+    if file is None and not sys.stdin.isatty():
+        raise NoPassword(T("There is no new password."), T("Give --new-password-file."))
+    password = _from_file(file) if file is not None else _asked_for("new: ", twice=True)
+    if not password:
+        raise NoPassword(T("The new password is empty."), T("Give --new-password-file."))
+    return password
+
+
+def _asked_for(prompt: str, *, twice: bool) -> str:
+    password = getpass.getpass(prompt)
+    if twice and getpass.getpass(prompt) != password:
+        raise NoPassword(T("The two passwords differ."))
+    return password
+
+
 def _from_file(file: Path) -> str:
     """What the file holds, without the space around it, as restic takes it."""
     try:
@@ -159,28 +173,35 @@ def remember(context: typer.Context, repo: str, password_file: Path | None) -> N
 
 
 @contextmanager
-def opened(context: typer.Context, repo: str, password_file: Path | None, *, lock: bool = True) -> Iterator[Repository]:
-    """The repository, open and with a shared lock. Raises `StorageError` and what opening and locking raise."""
+def opened(
+    context: typer.Context,
+    repo: str,
+    password_file: Path | None,
+    *,
+    lock: bool = True,
+    exclusive: bool = False,
+) -> Iterator[Repository]:
+    """The repository, open and with a lock. Raises `StorageError` and what opening and locking raise."""
     access = Access.of(context, repo, password_file)
     storage = access.storage()
     try:
         repository = Repository.open(storage, access.password())
-        with locked(repository) if lock else nullcontext():
+        with locked(repository, exclusive=exclusive) if lock else nullcontext():
             yield repository
     finally:
         storage.close()
 
 
 @contextmanager
-def locked(repository: Repository) -> Iterator[None]:
-    """Holds a shared lock.
+def locked(repository: Repository, *, exclusive: bool = False) -> Iterator[None]:
+    """Holds a lock that others share, or an `exclusive` one.
 
     Stock restic on this machine asks whether a lock's process is alive by sending it SIGHUP, so that must not end
     it; SIGTERM ends it as Ctrl-C does, so that the lock is taken away.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with repository.shared_lock():
+    with repository.lock(exclusive=True) if exclusive else repository.shared_lock():
         yield
 
 

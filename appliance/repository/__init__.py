@@ -23,7 +23,7 @@ from appliance.repository.errors import (
 )
 from appliance.repository.ids import BlobType, FileType
 from appliance.repository.index import BlobLocation
-from appliance.repository.keys import KdfCost
+from appliance.repository.keys import KdfCost, KeyInfo
 from appliance.repository.lock import LockOwner
 from appliance.repository.names import quote_name, unquote_name
 from appliance.repository.reader import WantedBlob
@@ -45,6 +45,7 @@ __all__ = [
     "Entropy",
     "FileType",
     "KdfCost",
+    "KeyInfo",
     "LockLost",
     "LockOwner",
     "MissingData",

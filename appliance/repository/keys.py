@@ -77,15 +77,34 @@ def seal_key(
     )
 
 
+class KeyInfo(NamedTuple):
+    """What a key file tells everybody: who made it, where, and when (RFC 3339)."""
+
+    id: str
+    username: str
+    hostname: str
+    created: str
+
+
+def describe_key(key_file: Buffer, key_id: str) -> KeyInfo:
+    """What the key file called `key_id` tells without a password. Raises `DamagedData`."""
+    wire = _decode(key_file)
+    return KeyInfo(key_id, wire.username, wire.hostname, wire.created)
+
+
+def _decode(key_file: Buffer) -> _WireKey:
+    try:
+        return _decoder.decode(key_file)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise DamagedData(T("It does not follow the format.")) from None
+
+
 def open_key(key_file: Buffer, password: str) -> MasterKey | None:
     """The master key, or None when this password does not open it.
 
     Raises `DamagedData` for what is not a key file; it bounds the memory and the time that one can demand.
     """
-    try:
-        wire = _decoder.decode(key_file)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise DamagedData(T("It does not follow the format.")) from None
+    wire = _decode(key_file)
     cost = KdfCost(wire.N, wire.r, wire.p)
     salt = decode_base64(wire.salt)
     sealed = decode_base64(wire.data)

@@ -299,6 +299,24 @@ class RepositoryLock:
                     raise damage.named(info.key) from None
                 self._pause(seconds)
 
+    def remove_abandoned(self) -> list[str]:
+        """Removes the locks that nobody keeps any more, without acquiring this one; their hexadecimal ids.
+
+        These are those of dead processes of this host and those that were not renewed for half an hour. Raises
+        `DamagedData` for a lock that cannot be read.
+        """
+        removed: list[str] = []
+        for info in list_files(self._storage, FileType.LOCK):
+            other = self._read(info) if info.size else None
+            if other is None:
+                continue
+            if self._clear_if_dead(info, other):
+                removed.append(file_name(info.key))
+            elif (self._now() - to_datetime(other.time)).total_seconds() > STALE_SECONDS:
+                self._storage.delete(info.key)
+                removed.append(file_name(info.key))
+        return removed
+
     def _clear_if_dead(self, info: ObjectInfo, other: LockFile) -> bool:
         """Removes a lock of this host whose process is gone, as after a power cut; whether it did."""
         if other.hostname != self._owner.hostname:

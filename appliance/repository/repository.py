@@ -27,7 +27,7 @@ from appliance.repository.files import file_name, list_files, load_file, load_js
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
 from appliance.repository.indexfile import decode_index
-from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, open_key, seal_key
+from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, KeyInfo, describe_key, open_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
 from appliance.repository.overlap import overlapped
 from appliance.repository.pack import TARGET_SIZE
@@ -134,6 +134,12 @@ class Repository:
             cost=cost,
         )
         return self.save_file(FileType.KEY, key_file).hex()
+
+    def list_keys(self) -> list[KeyInfo]:
+        """What is known of each key, the oldest first. Raises `DamagedData`."""
+        infos = self.list_files(FileType.KEY)
+        keys = (describe_key(load_file(self.storage, info, MAX_KEY_FILE), file_name(info.key)) for info in infos)
+        return sorted(keys, key=lambda key: (key.created, key.id))
 
     def chunker(self) -> Chunker:
         """The chunker whose borders are this repository's secret."""
@@ -339,6 +345,13 @@ class Repository:
         finally:
             self._locks.remove(lock)
             lock.release()
+
+    def remove_abandoned_locks(
+        self, *, now: Callable[[], datetime] = utc_now, owner: LockOwner | None = None
+    ) -> list[str]:
+        """Removes the locks of others that nobody keeps any more; their hexadecimal ids."""
+        lock = RepositoryLock(self.storage, self.sealer, owner or LockOwner(), exclusive=False, now=now)
+        return lock.remove_abandoned()
 
     def _ensure_locked(self) -> None:
         for lock in tuple(self._locks):
