@@ -102,7 +102,10 @@ def show(
     inquiry_sent: Annotated[str, _day(T("When the provider's enquiry was sent."))] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Days in Japan's calendar; a moment without an offset is Japan's time."""
+    """Days in Japan's calendar; a moment without an offset is Japan's time.
+
+    `--closed A B` leaves B to the arguments, which is where the further closed days come from.
+    """
     out = printer(context, as_json)
     terms = _terms(invocation(context).config, service)
     if more_closed and not closed:
@@ -137,7 +140,12 @@ def show(
     answers = preview(terms, question)
     out.document({name: {"value": _plain(answer), "clause": answer.clause} for name, answer in answers.items()})
     if not answers:
-        out.say(T("The terms of {service} say nothing about what was asked.", service=service))
+        out.say(
+            T(
+                "The terms of {service} say nothing about this, or a day that it counts from is missing.",
+                service=service,
+            )
+        )
         return
     out.table(
         (T("What the terms come to"), T("When or how much"), T("Clause"), T("Remark")),

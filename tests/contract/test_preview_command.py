@@ -37,7 +37,9 @@ def test_capacity_is_shown_with_its_unit_and_to_the_byte(tmp_path: Path, capsys:
 
 def test_terms_that_say_nothing_about_it_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(tmp_path, "en", "--service dnet --contract-date 2026-05-20") == 0
-    assert capsys.readouterr().out == "The terms of dnet say nothing about what was asked.\n"
+    assert capsys.readouterr().out == (
+        "The terms of dnet say nothing about this, or a day that it counts from is missing.\n"
+    )
 
 
 @pytest.mark.parametrize(
