@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from appliance.contract.signature import LARGEST, public_part, verify
 from appliance.errors import KurabakoError
 from appliance.state import State
 from appliance.text import T
+
+logger = logging.getLogger(__name__)
 
 IN_FORCE = "contract.in-force"
 LAST_MOMENT = "clock.last"
@@ -95,13 +98,13 @@ class Entitlements:
                 return None
             raise EntitlementUnusable(
                 T("The installed entitlement cannot be verified: the settings name no provider_key_file."),
-                safe=T("Nothing more is sent to the cloud until it can. Backups go on into the vault."),
+                safe=T("Until then nothing is sent to the cloud. Where there is a vault, backups go on into it."),
                 todo=T("Write provider_key_file into [contract] again."),
             )
         if document is None:
             raise NoEntitlement(
                 T("No entitlement is installed on this box, so nothing may be sent to the cloud."),
-                safe=T("Backups go on into the vault."),
+                safe=T("Where there is a vault, backups go on into it."),
                 todo=T("Install the one from your service provider: kurabako contract install FILE"),
             )
         key = read_provider_key(self._key_file)
@@ -112,7 +115,7 @@ class Entitlements:
         except KurabakoError as error:
             raise EntitlementUnusable(
                 T("The installed entitlement is not as it was: {why}", why=error.what),
-                safe=T("Nothing more is sent to the cloud until it is. Backups go on into the vault."),
+                safe=T("Until then nothing is sent to the cloud. Where there is a vault, backups go on into it."),
                 todo=T("Install the entitlement once more: kurabako contract install FILE"),
             ) from error
         return entitlement
@@ -131,14 +134,17 @@ class Entitlements:
             kept = document[:KEPT_OF_REFUSED].encode("utf-8", "backslashreplace").decode()
             self._record(
                 "entitlement.refused",
-                {"code": error.code, "why": str(error.what), "sha256": digest, "document": kept},
+                {"code": error.code, "why": str(error.what)[:KEPT_OF_REFUSED], "sha256": digest, "document": kept},
             )
             raise
         state = self._state()
         state.set_value(IN_FORCE, {"document": document, "serial": entitlement.serial, "sha256": digest})
         if entitlement.resets_clock and new:
             state.set_value(LAST_MOMENT, self._clock().isoformat())
-        write_whole(self._spare, document.encode("ascii"))
+        try:
+            write_whole(self._spare, document.encode("ascii"))
+        except OSError as error:
+            logger.error("the spare copy of the entitlement cannot be written: %s", error)
         if new:
             self._record(
                 "entitlement.installed",

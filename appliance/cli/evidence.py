@@ -9,7 +9,7 @@ import typer
 
 from appliance.cli.box_session import opened_box
 from appliance.cli.context import JsonOption, printer
-from appliance.evidence import EvidenceError, Head, verify
+from appliance.evidence import EvidenceError, Head, lines_of, verify
 from appliance.text import T
 
 app = typer.Typer(help=str(T("Evidence: the record of what happened under the contract.")), no_args_is_help=True)
@@ -48,8 +48,8 @@ def verify_file(
         met = met or head.hash == expect.strip().lower()
 
     try:
-        with file.open("rb") as lines:
-            head = verify(lines, on_entry=watched)
+        with file.open("rb") as record:
+            head = verify(lines_of(record), on_entry=watched)
     except OSError as error:
         raise EvidenceError(
             T("The record {file} cannot be read: {why}.", file=str(file), why=error.strerror or str(error)),

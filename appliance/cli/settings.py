@@ -11,6 +11,7 @@ from pydantic import BaseModel, RootModel, SecretStr
 
 from appliance.cli.context import JsonOption, invocation, printer
 from appliance.cli.plugins import load
+from appliance.entitlements import read_provider_key
 from appliance.errors import KurabakoError
 from appliance.plugins import PluginManager
 from appliance.settings import SecretFile, Settings, SettingsError, load_settings
@@ -127,6 +128,11 @@ def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Tex
             profile=settings.contract.profile,
             choices=", ".join(sorted(profiles)),
         )
+    if settings.contract.provider_key_file is not None:
+        try:
+            read_provider_key(settings.contract.provider_key_file)
+        except KurabakoError as error:
+            yield T("{key}: {why}", key="contract.provider_key_file", why=error.what)
     if settings.cloud is not None:
         try:
             plugins.open_storage(settings.cloud.url, settings.cloud.options()).close()

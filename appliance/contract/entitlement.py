@@ -34,6 +34,8 @@ TOLERANCE = timedelta(minutes=5)
 """How far the provider's clock and the box's may be apart."""
 
 _LONGEST_SHOWN = 80
+_MOST_SHOWN = 20
+"""Mistakes that are told at once."""
 
 
 def _size(value: object) -> int:
@@ -170,7 +172,7 @@ class Entitlement(_Document):
 
 
 class MalformedEntitlement(KurabakoError):
-    """An entitlement's fields are wrong; `mistakes` are all of them."""
+    """An entitlement's fields are wrong; `mistakes` are all of them, up to twenty."""
 
     code = "contract.malformed"
 
@@ -217,7 +219,7 @@ class Older(EntitlementRefused):
 
 
 def parse(document: bytes | str) -> Entitlement:
-    """The entitlement that a JSON document says. Raises `MalformedEntitlement` with every mistake in it."""
+    """The entitlement that a JSON document says. Raises `MalformedEntitlement` with the mistakes in it."""
     try:
         data = json.loads(document, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -226,13 +228,13 @@ def parse(document: bytes | str) -> Entitlement:
 
 
 def validate(data: object) -> Entitlement:
-    """The entitlement of JSON values. Raises `MalformedEntitlement` with every mistake in them."""
+    """The entitlement of JSON values. Raises `MalformedEntitlement` with the mistakes in them."""
     if not isinstance(data, dict):
         raise MalformedEntitlement(T("it is not a JSON object"))
     try:
         return Entitlement.model_validate(data)
     except ValidationError as error:
-        mistakes = [_mistake(detail) for detail in error.errors(include_url=False)]
+        mistakes = [_mistake(detail) for detail in error.errors(include_url=False)[:_MOST_SHOWN]]
         raise MalformedEntitlement(*mistakes) from None
 
 
@@ -278,7 +280,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _mistake(detail: Any) -> Text:
-    field = ".".join(str(part) for part in detail["loc"])
+    field = ".".join(str(part) for part in detail["loc"])[:_LONGEST_SHOWN]
     if detail["type"] == "extra_forbidden":
         return T("there is no field {field}", field=field)
     if detail["type"] == "missing":

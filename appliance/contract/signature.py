@@ -7,7 +7,7 @@ SubjectPublicKeyInfo), so a provider can sign with any tool.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.errors import KurabakoError
 from appliance.text import T, Text
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
 
 ALGORITHM = "EdDSA"
-CURVE = "Ed25519"
+CURVE: Final = "Ed25519"
 
 LARGEST = 32 * 1024
 """Bytes of the largest document that is looked at."""

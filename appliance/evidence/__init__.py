@@ -1,6 +1,6 @@
 """Evidence: a record of what happened under the contract that nobody can alter unnoticed."""
 
-from appliance.evidence.chain import START, ChainBroken, Head, Record, read_record, verify
+from appliance.evidence.chain import START, ChainBroken, Head, Record, lines_of, verify
 from appliance.evidence.log import EvidenceError, EvidenceLog
 
-__all__ = ["START", "ChainBroken", "EvidenceError", "EvidenceLog", "Head", "Record", "read_record", "verify"]
+__all__ = ["START", "ChainBroken", "EvidenceError", "EvidenceLog", "Head", "Record", "lines_of", "verify"]

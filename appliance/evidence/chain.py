@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from appliance.errors import KurabakoError
 from appliance.text import T, Text
@@ -91,6 +91,11 @@ def read_record(line: bytes, after: Head) -> Record:
     if record.previous != after.hash:
         raise ChainBroken(sequence, T("it does not follow from the entry before it"))
     return record
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file that may be anybody's: none is read further than an entry may be long."""
+    return iter(lambda: file.readline(LONGEST + 1), b"")
 
 
 def read_alone(line: bytes) -> Record:

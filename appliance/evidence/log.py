@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import KurabakoError
-from appliance.evidence.chain import LONGEST, START, Head, Record, follow, read_alone, verify
+from appliance.evidence.chain import LONGEST, START, Head, Record, follow, lines_of, read_alone, verify
 from appliance.text import T
 
 
@@ -79,7 +79,7 @@ class EvidenceLog:
                 todo=T("Name a file in a folder that can be written."),
             ) from error
         with target.open("rb") as file:
-            return verify(file, expected)
+            return verify(lines_of(file), expected)
 
     @contextmanager
     def _reading(self) -> Iterator[Iterator[bytes]]:

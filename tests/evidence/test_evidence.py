@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.evidence import START, ChainBroken, EvidenceError, EvidenceLog, Head, verify
+from appliance.evidence import START, ChainBroken, EvidenceError, EvidenceLog, Head, lines_of, verify
 from appliance.evidence.chain import LONGEST, follow
 
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
@@ -187,3 +187,13 @@ def test_what_was_added_survives_kill(tmp_path: Path) -> None:
     log = EvidenceLog(path, lambda: NOW)
     assert log.verify().sequence >= told[-1] == 20
     assert log.add("test", {}).sequence == log.verify().sequence
+
+
+def test_a_file_that_is_no_record_is_read_no_further_than_an_entry(tmp_path: Path) -> None:
+    file = tmp_path / "strange"
+    file.write_bytes(b"x" * (5 * LONGEST))
+    with file.open("rb") as opened:
+        with pytest.raises(ChainBroken) as broken:
+            verify(lines_of(opened))
+        assert opened.tell() == LONGEST + 1
+    assert broken.value.sequence == 1

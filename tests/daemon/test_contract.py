@@ -1,0 +1,106 @@
+"""What the daemon tells of the contract, and what of a job becomes evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.box import Box
+from appliance.daemon.facts import Moment, gather
+from appliance.daemon.jobs import BackupJob, JobReport, ReplicateJob, RestoreJob, cancelled
+from appliance.daemon.witness import witness
+from appliance.status.model import Outcome
+from appliance.text import T
+from tests.support.contract import BOX, Provider
+
+NOW = datetime(2026, 5, 20, 3, 0, tzinfo=UTC)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def box(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    monkeypatch.setattr("appliance.agreement.box_id", lambda: BOX)
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[box]\nstate_dir = "{tmp_path}/state"\nrun_dir = "{tmp_path}/run"\n'
+        f'[cloud]\nurl = "{tmp_path}/cloud"\n[contract]\nprovider_key_file = "{Provider(tmp_path).key_file}"\n'
+    )
+    box = Box.open(config, clock=clock)
+    yield box
+    box.close()
+
+
+def codes(box: Box) -> list[str]:
+    return [problem.code for problem in gather(box, Moment(NOW)).problems]
+
+
+def test_a_clock_that_went_back_is_a_problem_until_it_is_right(box: Box, clock: Clock) -> None:
+    assert "contract.clock" not in codes(box)
+    clock.now = NOW - timedelta(hours=1)
+    assert "contract.clock" in codes(box)
+    clock.now = NOW + timedelta(hours=1)
+    assert "contract.clock" not in codes(box)
+
+
+def test_an_entitlement_that_cannot_be_verified_is_a_problem(box: Box, tmp_path: Path) -> None:
+    assert "contract.none" in codes(box)
+    assert gather(box, Moment(NOW)).capacity is None
+    provider = Provider(tmp_path, keys=(b"", b""))
+    assert provider.key_file.exists()
+    provider.key_file.chmod(0o666)
+    (tmp_path / "state").mkdir(exist_ok=True)
+    (tmp_path / "state" / "entitlement.jws").write_text("a.b.c")
+    assert "contract.key-file" in codes(box)
+    provider.key_file.chmod(0o644)
+    assert "contract.unusable" in codes(box)
+    assert gather(box, Moment(NOW)).capacity is None
+
+
+def entries(box: Box) -> list[dict[str, Any]]:
+    lines = (box.settings.box.state_dir / "evidence.jsonl").read_bytes().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_restore_leaves_no_path_in_the_evidence(box: Box) -> None:
+    request = RestoreJob("latest", "/home/花田/back", "/給与/2026.xlsx")
+    report = JobReport(Outcome.DONE, T("Done."), 0, 7, {"target": "/home/花田/back"})
+    witness(box.agreement, "job-1", request, NOW, NOW, report)
+    told = json.dumps(entries(box), ensure_ascii=False)
+    assert "latest" in told
+    for private in ("花田", "給与"):
+        assert private not in told
+
+
+def test_a_replication_leaves_what_it_measured_and_what_it_was_refused(box: Box) -> None:
+    details = {
+        "capacity": {"capacity_bytes": 500, "reserve_bytes": 5, "used_bytes": 400, "left_bytes": 95, "objects": 9},
+        "refused": [{"snapshot": "ab" * 32, "needed_bytes": 200, "left_bytes": 95, "what": {}}],
+    }
+    witness(box.agreement, "job-2", ReplicateJob(), NOW, NOW, JobReport(Outcome.REFUSED, T("Done."), 28, 3, details))
+    job, usage, refused = entries(box)
+    assert (job["kind"], job["payload"]["outcome"]) == ("job", "refused")
+    assert usage["payload"] == {"job": "job-2", "capacity_bytes": 500, "used_bytes": 400, "objects": 9}
+    assert refused["payload"] == {"job": "job-2", "snapshot": "ab" * 32, "needed_bytes": 200, "left_bytes": 95}
+    assert box.agreement.evidence_head == box.agreement.evidence.verify()
+
+
+def test_a_job_goes_on_where_no_evidence_can_be_written(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    (box.settings.box.state_dir / "evidence.jsonl").mkdir(parents=True)
+    witness(box.agreement, "job-3", BackupJob("folder:/srv"), NOW, NOW, cancelled())
+    assert "no evidence of job" in caplog.text
