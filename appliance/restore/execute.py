@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, Repository, WantedBlob
@@ -41,6 +42,21 @@ class RestoreStopped(KurabakoError):
         )
 
 
+class TargetUnusable(KurabakoError):
+    """The target is no folder and cannot be made one."""
+
+    code = "restore.target"
+
+    def __init__(self, target: Path, error: OSError) -> None:
+        blocked = isinstance(error, (FileExistsError, NotADirectoryError))
+        why = T("A file is in its place, or on the way to it.") if blocked else refusal(error)
+        super().__init__(
+            T("Nothing can be restored into {target}: {why}", target=str(target), why=why),
+            safe=T("Nothing was written."),
+            todo=T("Choose another folder to restore into."),
+        )
+
+
 @dataclass(frozen=True)
 class RestoreReport:
     """What a restore did. `files` and `bytes` count what is complete; PARTIAL means that there are `failures`."""
@@ -62,10 +78,14 @@ def execute_restore(
     """Restores what was planned into the plan's target; what is in the way there is replaced.
 
     `workers` packs are fetched at once. `on_progress` is called from any thread, one call at a time. What is wrong
-    with single files is in the report; raised is what keeps all of them from being restored: `RestoreStopped`, or
-    the storage's error.
+    with single files is in the report; raised is what keeps all of them from being restored: `TargetUnusable`,
+    `RestoreStopped`, or the storage's error.
     """
-    run = _Run(repository, plan, on_progress, cancelled)
+    try:
+        target = Target(plan.target)
+    except OSError as error:
+        raise TargetUnusable(plan.target, error) from error
+    run = _Run(repository, plan, target, on_progress, cancelled)
     try:
         run.make_directories()
         run.write_files(workers)
@@ -85,6 +105,7 @@ class _Run:
         self,
         repository: Repository,
         plan: RestorePlan,
+        target: Target,
         on_progress: Callable[[Progress], None] | None,
         cancelled: Callable[[], bool],
     ) -> None:
@@ -98,7 +119,7 @@ class _Run:
         self._stopped: BaseException | None = None
         self.failures = list(plan.problems)
         self.is_cancelled = False
-        self._target = Target(plan.target)
+        self._target = target
         self.writer = FileWriter(self._target, self._fail)
 
     def make_directories(self) -> None:

@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.repository import BlobType, Node, Repository, Snapshot, encode_tree, go_mode, quote_name
-from appliance.restore import NotEnoughSpace, PathNotInSnapshot, RestoreStopped, execute_restore, plan_restore
+from appliance.restore import (
+    NotEnoughSpace,
+    PathNotInSnapshot,
+    RestoreStopped,
+    TargetUnusable,
+    execute_restore,
+    plan_restore,
+)
 from appliance.restore import plan as plan_module
 from appliance.restore.files import FileWriter
 from appliance.sources.local import LocalSource
@@ -285,6 +292,19 @@ def test_a_full_disk_is_told_before_and_during(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(RestoreStopped, match="had to stop: It could not be written: No space left on device"):
             restore(repository, tmp_path / "out", "t")
     assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_a_file_in_the_targets_place_is_told_and_left_alone(tmp_path: Path, below: str) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_text("a")
+    repository = new_repository()
+    back_up(repository, LocalSource(tmp_path / "tree", snapshot_path="/t"))
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(TargetUnusable, match=r"taken.*A file is in its place") as caught:
+        restore(repository, tmp_path / "taken" / below, "t")
+    assert caught.value.todo is not None
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_cancelled_leaves_only_whole_files(tmp_path: Path) -> None:
