@@ -124,7 +124,9 @@ def parse_place(url: str, options: dict[str, Any]) -> Place:
         )
     bucket, _, prefix = unquote(parts.path).strip("/").partition("/")
     prefix = prefix.strip("/")
-    if not _BUCKET.fullmatch(bucket):
+    if bucket and not _BUCKET.fullmatch(bucket):
+        raise ValueError(T("“{bucket}” cannot be the name of a bucket", bucket=bucket))
+    if not bucket:
         raise ValueError(
             T("the address names no bucket; write s3:https://host/bucket or s3:https://host/bucket/prefix")
         )

@@ -37,7 +37,7 @@ def test_addresses_as_restic_takes_them(url: str, endpoint: str, bucket: str, pr
         ("https://host:port/bucket", {}, "is not an S3 address"),
         ("https://host/bucket?x=1", {}, "is not an S3 address"),
         ("https://host", {}, "names no bucket"),
-        ("https://host/-/x", {}, "names no bucket"),
+        ("https://host/-/x", {}, "“-” cannot be the name of a bucket"),
         ("https://key:secret@host/bucket", {}, "into its own settings"),
         ("https://host/bucket/a//b", {}, "has an empty part"),
         ("https://host/bucket/../b", {}, "has an empty part"),
