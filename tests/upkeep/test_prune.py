@@ -13,7 +13,7 @@ from appliance.repository import BlobType, DamagedData, MissingData, Repository,
 from appliance.repository.check import check
 from appliance.status.model import Progress
 from appliance.storage import MemoryStorage, StorageWrapper
-from appliance.storage.interface import AccessDenied
+from appliance.storage.interface import AccessDenied, Storage
 from appliance.text import T
 from appliance.upkeep import (
     NeededPackGone,
@@ -169,6 +169,39 @@ def test_of_two_copies_one_stays() -> None:
     assert contents(repository.storage) == before
 
 
+def twice_the_same() -> MemoryStorage:
+    """One used file, stored twice, in packs that hold something unused besides."""
+    repository = new_repository()
+    one, other = fresh(repository.storage), fresh(repository.storage)
+    first = back_up(one, 0, {"same": noise(1), "old": noise(2)})
+    second = back_up(other, 1, {"same": noise(1), "older": noise(3)})
+    back_up(fresh_with_index(repository.storage), 2, {"same": noise(1)})
+    assert isinstance(repository.storage, MemoryStorage)
+    forget(repository.storage, first.id, second.id)
+    return repository.storage
+
+
+def test_one_copy_is_saved_from_packs_that_both_hold_waste() -> None:
+    storage = twice_the_same()
+    before = contents(storage)
+    plan, _ = prune(storage)
+    assert len(plan.repack) == 1
+    assert contents(storage) == before
+    assert 20_000 < pack_bytes(storage) < 22_000
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_copy_that_stays_is_the_one_in_a_whole_pack(which: int) -> None:
+    storage = twice_the_same()
+    before = contents(storage)
+    large = sorted(info.key for info in storage.list("data") if info.size > 20_000)
+    assert len(large) == 2
+    storage.put(large[which], storage.get(large[which])[:-1])
+    prune(storage)
+    assert contents(storage) == before
+    assert 20_000 < pack_bytes(storage) < 22_000
+
+
 def test_a_used_blob_that_no_index_knows_stops_everything(storage: MemoryStorage) -> None:
     index = next(iter(storage.list("index")))
     storage.delete(index.key)
@@ -305,7 +338,7 @@ def test_random_pasts(seed: int) -> None:
     assert last.blobs_unused == last.bytes_unused_after == 0
 
 
-def fresh_with_index(storage: MemoryStorage) -> Repository:
+def fresh_with_index(storage: Storage) -> Repository:
     repository = fresh(storage)
     repository.load_index()
     return repository
