@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from appliance.cli.box_session import daemon_of, opened_box, run_jobs
-from appliance.cli.context import JsonOption, printer
+from appliance.cli.context import JsonOption, TargetOption, printer
 from appliance.text import T
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def restore(
     snapshot: Annotated[
         str, typer.Argument(metavar="SNAPSHOT[:PATH]", help=T("A snapshot's id or latest, and a path in it.").message)
     ],
-    target: Annotated[Path, typer.Option("--target", "-t", help=T("The folder to restore into.").message)],
+    target: TargetOption,
     place: FromOption = Place.VAULT,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,12 +9,33 @@ from typing import Annotated
 import typer
 
 from appliance.cli.output import Printer
+from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T
 
 DEFAULT_CONFIG = Path("/etc/kurabako/config.toml")
 
 JsonOption = Annotated[bool, typer.Option("--json", help=str(T("Print one JSON document.")))]
 """Every command has it."""
+
+
+class NoTarget(KurabakoError):
+    """`--target ""`, as a shell makes it of a variable that is not set: not the folder one happens to be in."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+def _target(folder: str) -> Path:
+    if not folder:
+        raise NoTarget(T("--target names no folder."), safe=T("Nothing was written."))
+    return Path(folder)
+
+
+TargetOption = Annotated[
+    Path,
+    typer.Option("--target", "-t", parser=_target, metavar="FOLDER", help=T("The folder to restore into.").message),
+]
+"""Where to restore to."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from appliance.cli.context import JsonOption, printer
+from appliance.cli.context import JsonOption, TargetOption, printer
 from appliance.cli.repo_session import NoLockOption, PasswordFileOption, RepoOption, interruptible, opened
 from appliance.errors import ExitCode
 from appliance.restore import execute_restore, plan_restore
@@ -29,7 +28,7 @@ def restore(
         str,
         typer.Argument(metavar="SNAPSHOT[:PATH]", help=T("A snapshot's id or latest, and a path in it.").message),
     ],
-    target: Annotated[Path, typer.Option("--target", "-t", help=T("The folder to restore into.").message)],
+    target: TargetOption,
     repo: RepoOption = "",
     password_file: PasswordFileOption = None,
     no_lock: NoLockOption = False,

@@ -230,6 +230,12 @@ def test_a_snapshot_or_path_that_is_not_there(box: BoxUnderTest) -> None:
     assert box.run("restore", "latest:/no/such/path", "--target", target).code == 1
     assert box.run("ls", "latest:/no/such/path").code == 1
     assert box.run("restore", "latest").code == 2, "a target is needed"
+    empty = box.run("restore", "latest", "--target", "", language="ja_JP.UTF-8")
+    assert empty.code == 2, "and an empty one is not the folder somebody happens to be in"
+    assert "--target にフォルダーが指定されていません。" in empty.err
+    box.folder.joinpath("taken").write_text("mine")
+    taken = box.run("restore", "latest", "--target", str(box.folder / "taken"))
+    assert (taken.code, "A file is in its place" in taken.err) == (1, True)
 
 
 def test_without_a_cloud_the_commands_for_it_say_so(box: BoxUnderTest) -> None:
