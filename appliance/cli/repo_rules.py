@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ from appliance.upkeep import Duration, GroupBy, Period, Policy, PruneLimits
 from appliance.upkeep.retention import UNLIMITED
 
 _Value = TypeVar("_Value")
+_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help=T("Delete nothing, only say what would go.").message)
@@ -76,6 +78,7 @@ KeepWithinYearly = Annotated[str, _durations("--keep-within-yearly")]
 
 
 def policy_of(counts: Sequence[str], within: str, within_periods: Sequence[str], tags: Sequence[str]) -> Policy:
+    """The policy of the `--keep-…` options; `counts` from last to yearly, `within_periods` from hourly to yearly."""
     periods = list(Period)
     return Policy(
         {
@@ -102,10 +105,12 @@ def _count(text: str) -> int:
 
 
 def groups_of(text: str) -> tuple[GroupBy, ...]:
+    """What `--group-by` says."""
     return parsed(lambda names: tuple(GroupBy(name) for name in names.split(",") if name), text, "--group-by")
 
 
 def zone_of(name: str) -> ZoneInfo | None:
+    """What `--timezone` says; None where it says nothing."""
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -113,6 +118,7 @@ def zone_of(name: str) -> ZoneInfo | None:
 
 
 def limits_of(max_unused: str, max_repack_size: str) -> PruneLimits:
+    """What `--max-unused` and `--max-repack-size` say."""
     return PruneLimits(
         parsed(_part, max_unused, "--max-unused"),
         parsed(parse_size, max_repack_size, "--max-repack-size") if max_repack_size else None,
@@ -122,16 +128,17 @@ def limits_of(max_unused: str, max_repack_size: str) -> PruneLimits:
 def _part(text: str) -> Fraction:
     if text == "unlimited":
         return Fraction(1)
-    number, percent, rest = text.partition("%")
-    if not percent or rest:
+    match = _PERCENTAGE.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is not a percentage; write for example 5% or unlimited")
-    part = Fraction(number.strip()) / 100
-    if not 0 <= part <= 1:
-        raise ValueError(f"{text!r} is not between 0% and 100%")
+    part = Fraction(match[1]) / 100
+    if part > 1:
+        raise ValueError(f"{text!r} is more than 100%")
     return part
 
 
 def parsed(parse: Callable[[str], _Value], text: str, name: str) -> _Value:
+    """What `parse` makes of the value of the option or argument `name`; what it refuses is a usage error."""
     try:
         return parse(text)
     except ValueError as error:

@@ -123,8 +123,11 @@ class PrunePlan:
         return not (self.unindexed or self.delete or self.repack)
 
 
-class _Pack:
-    """The numbers of one kind for all packs, by the pack's number."""
+class _PackTallies:
+    """Bytes of blobs in each pack, by the pack's number: all that the index names, used and unused ones.
+
+    Used blobs of which there are several copies are in the first figure only.
+    """
 
     def __init__(self, count: int) -> None:
         self.indexed = array("Q", bytes(8 * count))
@@ -144,7 +147,7 @@ class LiveBlobs:
         self._marks = marks
         self.pack_ids = repository.index.packs()
         self._numbers = {pack_id: number for number, pack_id in enumerate(self.pack_ids)}
-        self._packs = _Pack(len(self.pack_ids))
+        self._packs = _PackTallies(len(self.pack_ids))
         self.blobs_used = self.blobs_unused = 0
         self._tally()
         self._whole = [

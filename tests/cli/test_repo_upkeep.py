@@ -84,6 +84,8 @@ def test_forgetting_by_name(filled: RepoCli) -> None:
         ("prune", "--max-unused", "5"),
         ("prune", "--max-unused", "x%"),
         ("prune", "--max-unused", "101%"),
+        ("prune", "--max-unused", "1/0%"),
+        ("prune", "--max-unused", "-1%"),
         ("prune", "--max-repack-size", "much"),
         ("make-room", "a lot"),
     ],
