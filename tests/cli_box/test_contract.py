@@ -131,6 +131,11 @@ def test_keys_are_guarded_and_never_printed(box: BoxUnderTest) -> None:
     assert again.code == 1
     assert desk.key.read_text() == secret
     signed = desk.signed(1, "5 MB")
+    assert box.run("settings", "check").code == 0
+    Path(f"{desk.key}.pub").chmod(0o666)
+    ran = box.run("settings", "check")
+    assert ran.code == 1
+    assert "contract.provider_key_file" in ran.err
     desk.key.chmod(0o640)
     ran = box.run("contract", "sign", str(box.folder / "1.json"), "--key", str(desk.key))
     assert ran.code == 1
