@@ -184,7 +184,7 @@ class _Page:
             parts.append(format_size(place.stored_bytes))
         if place.snapshots is not None:
             parts.append(self._say(T("snapshots: {count}", count=place.snapshots)))
-        return ", ".join(parts)
+        return self._say(T(", ")).join(parts)
 
     def _source(self, source: SourceStatus) -> str:
         parts = [self._say(words.source_kind(source.kind)), source.title]
@@ -196,4 +196,4 @@ class _Page:
             parts.append(self._say(T("no backup yet")))
         else:
             parts.append(self._say(T("last backup: {moment}", moment=self._moment(source.last_backup_at))))
-        return ", ".join(parts)
+        return self._say(T(", ")).join(parts)

@@ -58,6 +58,7 @@ def test_an_office_reads_its_box() -> None:
         "総務部の共有フォルダー",
         "421.8 GB",
         "次回の予定：2026-11-21 02:00",
+        "共有フォルダー、総務部の共有フォルダー、",
     ):
         assert words in page
     assert "http://192.168.10.20:8080/" in page
