@@ -94,6 +94,8 @@ def test_a_change_arrives_without_reloading(page: Page, board: Board, language: 
 
 
 def test_parts_that_did_not_change_are_left_alone(page: Page, board: Board) -> None:
+    board.publish(replace(sample_status(), reason=Text("The first event brings every part.")))
+    page.wait_for_selector("text=The first event brings every part.")
     page.evaluate("document.querySelector('#part-sources > *').dataset.mine = 'yes'")
     board.publish(replace(sample_status(), state=State.ATTENTION, reason=Text("Look.")))
     page.wait_for_selector("text=Look.")
