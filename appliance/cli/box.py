@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import box_jobs, box_look, box_sources
-from appliance.cli.box_session import asked_or, opened_box
+from appliance.cli.box_session import asked_or, opened_box, require_own_box
 from appliance.cli.context import JsonOption, invocation, printer
 from appliance.text import T
 
@@ -38,6 +38,7 @@ def setup(context: typer.Context, as_json: JsonOption = False) -> None:
     """Makes what is missing and touches nothing that is there; may be repeated."""
     out = printer(context, as_json)
     with opened_box(context) as box:
+        require_own_box(box)
         done = box.set_up()
     out.document(done)
     if done.made_repository:

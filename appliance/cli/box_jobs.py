@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from appliance.cli.box_session import daemon_of, opened_box, run_jobs
+from appliance.cli.box_session import daemon_of, is_served_by_another, opened_box, run_jobs
 from appliance.cli.context import JsonOption, TargetOption, printer
 from appliance.text import T
 
@@ -86,7 +86,9 @@ def restore(
         "cloud": place is Place.CLOUD,
     }
     with opened_box(context) as box:
-        run_jobs(printer(context, as_json), box, "restore", arguments, lambda: [RestoreJob(**arguments)])
+        # The service may write nowhere but in its own folders. Whoever asks for files has them written as themselves.
+        here = is_served_by_another(box)
+        run_jobs(printer(context, as_json), box, "restore", arguments, lambda: [RestoreJob(**arguments)], here=here)
 
 
 def check(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -78,15 +80,55 @@ def asked_or(
         return understand(client.ask(command, arguments))
 
 
+class OtherUsersBox(KurabakoError):
+    """Root would make files in the box's places that the box's own user could not change."""
+
+    code = "box.other-user"
+
+
+def require_own_box(box: Box) -> None:
+    """Raises `OtherUsersBox` for root when the box belongs to a user of its own."""
+    state_dir = box.settings.box.state_dir
+    if os.geteuid() != 0 or not state_dir.is_dir() or (owner := state_dir.stat().st_uid) == 0:
+        return
+    try:
+        user = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        user = f"#{owner}"
+    raise OtherUsersBox(
+        T("This box belongs to the user {user}, and what root writes there the box could not change.", user=user),
+        safe=T("Nothing was changed."),
+        todo=T(
+            "Start its service (systemctl start kurabako) and try again, or type: sudo -u {user} kurabako …", user=user
+        ),
+    )
+
+
+def is_served_by_another(box: Box) -> bool:
+    """Whether the daemon that serves the box runs as another user than the one who asks."""
+    try:
+        return box.settings.box.socket_path.stat().st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
 def run_jobs(
-    out: Printer, box: Box, command: str, arguments: Mapping[str, Any], requests: Callable[[], Sequence[JobRequest]]
+    out: Printer,
+    box: Box,
+    command: str,
+    arguments: Mapping[str, Any],
+    requests: Callable[[], Sequence[JobRequest]],
+    *,
+    here: bool = False,
 ) -> None:
     """Has the daemon do `command`, or does `requests()` here; prints progress and results and exits accordingly.
 
-    Ctrl-C ends the jobs in order; pressed again, it leaves them.
+    `here`: not the daemon, even if one runs. Ctrl-C ends the jobs in order; pressed again, it leaves them.
     """
-    client = daemon_of(box)
+    client = None if here else daemon_of(box)
     if client is None:
+        if command != "restore":
+            require_own_box(box)
         ended = _run_here(out, box, requests())
     else:
         with client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
@@ -38,6 +39,7 @@ def open_database(path: Path, clock: Callable[[], datetime]) -> tuple[sqlite3.Co
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_for_the_owner(path)
         try:
             return _open(path), None
         except _Unusable as unusable:
@@ -45,6 +47,17 @@ def open_database(path: Path, clock: Callable[[], datetime]) -> tuple[sqlite3.Co
             return _open(path), Text(unusable.what.message, {"path": str(path), "aside": str(aside)})
     except (OSError, sqlite3.Error, _Unusable) as error:
         raise StateError.of(path, error) from error
+
+
+def _make_for_the_owner(path: Path) -> None:
+    """What root makes in the folder of the box's user is that user's, or the service could not write it.
+
+    SQLite gives the files that it makes beside the database the database's owner by itself.
+    """
+    if os.geteuid() == 0 and not path.exists():
+        owner = path.parent.stat()
+        path.touch(0o600)
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 class _Unusable(Exception):

@@ -141,15 +141,16 @@ class BoxUnderTest:
         assert self.run("sources", "designate", self.source_id).code == 0
 
     @contextmanager
-    def serving(self) -> Iterator[Served]:
+    def serving(self, prefix: Sequence[str] = ()) -> Iterator[Served]:
         """The daemon as a process, once it is ready. It is ended in order, if it still runs."""
         notify = self.socket.with_name("notify.sock")
         notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, self._log().open("ab") as log:
             manager.bind(str(notify))
+            notify.chmod(0o666)  # the daemon may run as another user
             manager.settimeout(PATIENCE)
             process = subprocess.Popen(
-                [*KURABAKO, "--config", str(self.config), "serve"],
+                [*prefix, *KURABAKO, "--config", str(self.config), "serve"],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "NOTIFY_SOCKET": str(notify), "WATCHDOG_USEC": "3000000"},
