@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.requirements import missing
+
+# No time is asserted, not even an example's: a busy machine is no failure. What failed can be run again from its blob.
+hypothesis.settings.register_profile(
+    "kurabako", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("kurabako")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

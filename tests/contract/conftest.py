@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from appliance.cli.main import run
-
-settings.register_profile("no-deadline", deadline=None)  # Time says more of the machine than of the code.
-settings.load_profile("no-deadline")
 
 Ask = Callable[..., dict[str, Any]]
 """`ask("ksg", "--contract-date 2026-05-20")` is the answers' values by name."""
