@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -154,7 +153,7 @@ class Supervisor:
             job = lane.current = lane.queue.popleft()
             job.started_at = self._now()
             job.progress = Progress(T("starting"))
-            self._on_start(job)
+            _record(self._on_start, job)
             self._on_change()
             try:
                 job.report = await self._run(job, lambda progress, job=job: self._progress(job, progress))  # type: ignore[misc]
@@ -168,8 +167,7 @@ class Supervisor:
                     )
                 )
             lane.current = None
-            with suppress(Exception):
-                self._on_end(job)
+            _record(self._on_end, job)
             job.tell()
             self._on_change()
 
@@ -185,3 +183,11 @@ class _Lane:
     queue: deque[Job] = field(default_factory=deque)
     current: Job | None = None
     task: asyncio.Task[None] | None = None
+
+
+def _record(record: Callable[[Job], None], job: Job) -> None:
+    """A box that cannot write down what it does, since its disk is full, does it all the same, and all that follows."""
+    try:
+        record(job)
+    except Exception:
+        logger.exception("job %s could not be recorded", job.id)

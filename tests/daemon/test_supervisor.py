@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -184,3 +185,24 @@ def test_rate_is_that_of_the_last_seconds(readings: list[tuple[float, int]], rat
     done = readings[-1][1] if readings else 0
     assert measured.bytes_per_second == rate
     assert measured.seconds_left(Progress(T("x"), bytes_done=done, bytes_total=1000)) == left
+
+
+class FullDisk(list[Job]):
+    """A memory that takes nothing."""
+
+    def append(self, job: Job) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_memory_that_cannot_be_written_stops_no_job(caplog: pytest.LogCaptureFixture) -> None:
+    async def play(stage: Stage) -> None:
+        stage.started = stage.ended = FullDisk()
+        supervisor = stage.supervisor()
+        jobs = [supervisor.submit(BackupJob("a")), supervisor.submit(BackupJob("b"))]
+        for job in jobs:
+            stage.finish(job)
+            assert (await _end_of(job)).outcome is Outcome.DONE
+        await supervisor.close()
+
+    on_stage(play)
+    assert caplog.text.count("could not be recorded") == 4
