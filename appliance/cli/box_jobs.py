@@ -14,7 +14,7 @@ from appliance.text import T
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from appliance.daemon.jobs import JobRequest
+    from appliance.daemon.requests import JobRequest
 
 
 class Place(StrEnum):
@@ -60,7 +60,7 @@ def backup(
 
 def replicate(context: typer.Context, as_json: JsonOption = False) -> None:
     """Nothing is sent that would exceed the contracted capacity."""
-    from appliance.daemon.jobs import ReplicateJob
+    from appliance.daemon.requests import ReplicateJob
 
     with opened_box(context) as box:
         run_jobs(printer(context, as_json), box, "replicate", {}, lambda: [ReplicateJob()])
@@ -76,7 +76,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Never refused for want of capacity."""
-    from appliance.daemon.jobs import RestoreJob
+    from appliance.daemon.requests import RestoreJob
 
     name, _, path = snapshot.partition(":")
     arguments: dict[str, Any] = {
@@ -100,7 +100,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Changes nothing."""
-    from appliance.daemon.jobs import CheckJob
+    from appliance.daemon.requests import CheckJob
 
     arguments = {"read_data": read_data, "cloud": cloud}
     with opened_box(context) as box:

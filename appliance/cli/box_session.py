@@ -21,7 +21,8 @@ from appliance.text import T, Text
 if TYPE_CHECKING:
     from appliance.box import Box
     from appliance.daemon.client import ControlClient
-    from appliance.daemon.jobs import JobReport, JobRequest
+    from appliance.daemon.jobs import JobReport
+    from appliance.daemon.requests import JobRequest
 
 Result = TypeVar("Result")
 

@@ -9,7 +9,8 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from appliance.daemon.jobs import LINE_LIMIT, JobReport, UnreadableLine, cancelled, decode_child_line, failure
+from appliance.daemon.jobs import LINE_LIMIT, JobReport, cancelled, decode_child_line, failure
+from appliance.daemon.requests import UnreadableLine
 from appliance.errors import KurabakoError
 from appliance.status.model import Progress
 from appliance.text import T, Text

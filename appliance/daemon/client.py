@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from appliance.daemon.instance import why
-from appliance.daemon.jobs import LINE_LIMIT, UnreadableLine, decode_line, encode_line, error_from_json
+from appliance.daemon.jobs import LINE_LIMIT, decode_line, encode_line, error_from_json
+from appliance.daemon.requests import UnreadableLine
 from appliance.errors import KurabakoError
 from appliance.text import T
 

@@ -10,16 +10,8 @@ import msgspec
 
 from appliance.daemon.background import in_thread
 from appliance.daemon.control import Answer, BadRequest, Command, argument_text
-from appliance.daemon.jobs import (
-    BackupJob,
-    CheckJob,
-    JobReport,
-    JobRequest,
-    ReplicateJob,
-    RestoreJob,
-    progress_to_json,
-    report_to_json,
-)
+from appliance.daemon.jobs import JobReport, progress_to_json, report_to_json
+from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, ReplicateJob, RestoreJob
 from appliance.daemon.supervisor import Job
 from appliance.daemon.work import require_sensible
 from appliance.sources.interface import SourceNotFound

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from appliance.daemon.instance import why
-from appliance.daemon.jobs import UnreadableLine, decode_line, encode_line, error_to_json, internal
+from appliance.daemon.jobs import decode_line, encode_line, error_to_json, internal
+from appliance.daemon.requests import UnreadableLine
 from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T, Text
 

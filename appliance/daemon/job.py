@@ -20,16 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.daemon.jobs import (
-    JobReport,
-    UnreadableLine,
-    decode_request,
-    encode_line,
-    failure,
-    internal,
-    progress_to_json,
-    report_to_json,
-)
+from appliance.daemon.jobs import JobReport, encode_line, failure, internal, progress_to_json, report_to_json
+from appliance.daemon.requests import UnreadableLine, decode_request
 from appliance.errors import KurabakoError
 from appliance.status.model import Progress
 from appliance.text import T

@@ -1,4 +1,4 @@
-"""Jobs as values: what is asked for, how far it is, and how it ended; and their form as lines of JSON.
+"""How far a job is and how it ended, as values and as lines of JSON.
 
 A job's child process writes one JSON object per line to its standard output: any number of `{"progress": …}`, then
 one `{"report": …}`. A line is never longer than `LINE_LIMIT` bytes.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import msgspec
-
+from appliance.daemon.requests import UnreadableLine
 from appliance.errors import ExitCode, KurabakoError
 from appliance.status import codec
-from appliance.status.model import JobKind, Outcome, Progress
+from appliance.status.model import Outcome, Progress
 from appliance.text import T, Text
 
 LINE_LIMIT = 256 * 1024
@@ -23,67 +22,6 @@ LINE_LIMIT = 256 * 1024
 
 ITEM_LIMIT = 1000
 """Characters of the path a progress line names."""
-
-
-class BackupJob(msgspec.Struct, frozen=True, tag_field="kind", tag="backup", forbid_unknown_fields=True):
-    """Back up one designated source into the vault."""
-
-    source: str
-
-    @property
-    def kind(self) -> JobKind:
-        return JobKind.BACKUP
-
-    @property
-    def subject(self) -> str:
-        return self.source
-
-
-class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate", forbid_unknown_fields=True):
-    """Bring to the cloud what the vault has and the cloud has not."""
-
-    @property
-    def kind(self) -> JobKind:
-        return JobKind.REPLICATE
-
-    @property
-    def subject(self) -> str:
-        return ""
-
-
-class RestoreJob(msgspec.Struct, frozen=True, tag_field="kind", tag="restore", forbid_unknown_fields=True):
-    """Restore `snapshot` (an id, its beginning, or `latest`), below `path` if given, into the folder `target`."""
-
-    snapshot: str
-    target: str
-    path: str = ""
-    cloud: bool = False
-
-    @property
-    def kind(self) -> JobKind:
-        return JobKind.RESTORE
-
-    @property
-    def subject(self) -> str:
-        return f"{self.snapshot}:{self.path}" if self.path else self.snapshot
-
-
-class CheckJob(msgspec.Struct, frozen=True, tag_field="kind", tag="check", forbid_unknown_fields=True):
-    """Check the vault, or the cloud, for damage; with `read_data` every byte is read."""
-
-    read_data: bool = False
-    cloud: bool = False
-
-    @property
-    def kind(self) -> JobKind:
-        return JobKind.CHECK
-
-    @property
-    def subject(self) -> str:
-        return "cloud" if self.cloud else "vault"
-
-
-JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob
 
 
 @dataclass(frozen=True)
@@ -111,24 +49,6 @@ class Internal(KurabakoError):
     """A bug."""
 
     code = "internal"
-
-
-class UnreadableLine(ValueError):
-    """A line that is not what the protocol says."""
-
-
-def encode_request(request: JobRequest) -> str:
-    """The request as JSON; it holds no secret, so it may stand in a command line."""
-    return msgspec.json.encode(request).decode()
-
-
-def decode_request(text: str | bytes) -> JobRequest:
-    """The inverse of `encode_request`; `UnreadableLine` says what is wrong."""
-    try:
-        request: JobRequest = msgspec.json.decode(text, type=JobRequest)
-    except msgspec.DecodeError as error:
-        raise UnreadableLine(str(error)) from error
-    return request
 
 
 def error_to_json(error: KurabakoError) -> dict[str, Any]:

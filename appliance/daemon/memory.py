@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from appliance.daemon.jobs import (
+from appliance.daemon.jobs import JobReport
+from appliance.daemon.requests import (
     BackupJob,
     CheckJob,
-    JobReport,
     JobRequest,
     ReplicateJob,
     RestoreJob,

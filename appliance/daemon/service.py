@@ -19,12 +19,13 @@ from appliance.daemon.child import run_child
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.facts import Moment, gather, source_statuses
-from appliance.daemon.jobs import JobReport, encode_request
+from appliance.daemon.jobs import JobReport
 from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
 from appliance.daemon.places import probe_places
 from appliance.daemon.planner import Planner
+from appliance.daemon.requests import encode_request
 from appliance.daemon.standalone import new_job_id
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling

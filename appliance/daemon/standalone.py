@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from appliance.box import Box
 from appliance.daemon.facts import Moment, gather
-from appliance.daemon.jobs import JobReport, JobRequest
+from appliance.daemon.jobs import JobReport
 from appliance.daemon.memory import Memory
+from appliance.daemon.requests import JobRequest
 from appliance.daemon.witness import witness
 from appliance.daemon.work import Cancelled, OnProgress, run_job
 from appliance.status.compose import compose

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from appliance.daemon.jobs import JobReport, JobRequest, RestoreJob, cancelled, failure
+from appliance.daemon.jobs import JobReport, cancelled, failure
 from appliance.daemon.rate import Rate
+from appliance.daemon.requests import JobRequest, RestoreJob
 from appliance.errors import KurabakoError
 from appliance.status.model import JobStatus, Progress
 from appliance.text import T

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from appliance.agreement import Agreement
-from appliance.daemon.jobs import JobReport, JobRequest, ReplicateJob, RestoreJob
+from appliance.daemon.jobs import JobReport
+from appliance.daemon.requests import JobRequest, ReplicateJob, RestoreJob
 
 
 def witness(

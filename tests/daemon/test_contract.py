@@ -12,7 +12,8 @@ import pytest
 
 from appliance.box import Box
 from appliance.daemon.facts import Moment, gather
-from appliance.daemon.jobs import BackupJob, JobReport, ReplicateJob, RestoreJob, cancelled
+from appliance.daemon.jobs import JobReport, cancelled
+from appliance.daemon.requests import BackupJob, ReplicateJob, RestoreJob
 from appliance.daemon.witness import witness
 from appliance.status.model import Outcome
 from appliance.text import T

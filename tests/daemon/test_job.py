@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.daemon.job import INTERVAL, LEAST_MEMORY, Voice, memory_limit
-from appliance.daemon.jobs import BackupJob, JobReport, decode_child_line, encode_request
+from appliance.daemon.jobs import JobReport, decode_child_line
+from appliance.daemon.requests import BackupJob, encode_request
 from appliance.status.model import Outcome, Progress
 from appliance.text import T
 from tests.support.daemon import BoxUnderTest, fill

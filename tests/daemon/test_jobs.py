@@ -8,22 +8,24 @@ import pytest
 
 from appliance.daemon.jobs import (
     LINE_LIMIT,
-    BackupJob,
-    CheckJob,
     JobReport,
-    JobRequest,
-    ReplicateJob,
-    RestoreJob,
-    UnreadableLine,
     decode_child_line,
-    decode_request,
     encode_line,
-    encode_request,
     error_from_json,
     error_to_json,
     failure,
     progress_to_json,
     report_to_json,
+)
+from appliance.daemon.requests import (
+    BackupJob,
+    CheckJob,
+    JobRequest,
+    ReplicateJob,
+    RestoreJob,
+    UnreadableLine,
+    decode_request,
+    encode_request,
 )
 from appliance.errors import ExitCode, KurabakoError
 from appliance.status.model import JobKind, Outcome, Progress

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.jobs import BackupJob, CheckJob, JobReport, JobRequest, ReplicateJob, RestoreJob, failure
+from appliance.daemon.jobs import JobReport, failure
 from appliance.daemon.memory import Memory
+from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, ReplicateJob, RestoreJob
 from appliance.repository import SnapshotNotFound
 from appliance.state import State
 from appliance.status.model import Outcome

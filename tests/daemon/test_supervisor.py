@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from appliance.daemon.jobs import BackupJob, CheckJob, JobReport, ReplicateJob, RestoreJob, cancelled
+from appliance.daemon.jobs import JobReport, cancelled
+from appliance.daemon.requests import BackupJob, CheckJob, ReplicateJob, RestoreJob
 from appliance.daemon.supervisor import Job, Run, Supervisor
 from appliance.status.model import Outcome, Progress
 from appliance.text import T

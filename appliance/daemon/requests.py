@@ -1,0 +1,88 @@
+"""The kinds of job, as values: what is asked for. One that crosses processes is a line of JSON."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from appliance.status.model import JobKind
+
+
+class UnreadableLine(ValueError):
+    """A line that is not what the protocol says."""
+
+
+class BackupJob(msgspec.Struct, frozen=True, tag_field="kind", tag="backup", forbid_unknown_fields=True):
+    """Back up one designated source into the vault."""
+
+    source: str
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.BACKUP
+
+    @property
+    def subject(self) -> str:
+        return self.source
+
+
+class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate", forbid_unknown_fields=True):
+    """Bring to the cloud what the vault has and the cloud has not."""
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.REPLICATE
+
+    @property
+    def subject(self) -> str:
+        return ""
+
+
+class RestoreJob(msgspec.Struct, frozen=True, tag_field="kind", tag="restore", forbid_unknown_fields=True):
+    """Restore `snapshot` (an id, its beginning, or `latest`), below `path` if given, into the folder `target`."""
+
+    snapshot: str
+    target: str
+    path: str = ""
+    cloud: bool = False
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.RESTORE
+
+    @property
+    def subject(self) -> str:
+        return f"{self.snapshot}:{self.path}" if self.path else self.snapshot
+
+
+class CheckJob(msgspec.Struct, frozen=True, tag_field="kind", tag="check", forbid_unknown_fields=True):
+    """Check the vault, or the cloud, for damage; with `read_data` every byte is read."""
+
+    read_data: bool = False
+    cloud: bool = False
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.CHECK
+
+    @property
+    def subject(self) -> str:
+        return "cloud" if self.cloud else "vault"
+
+
+JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob
+
+
+def encode_request(request: JobRequest) -> str:
+    """The request as JSON; it holds no secret, so it may stand in a command line."""
+    return msgspec.json.encode(request).decode()
+
+
+def decode_request(text: str | bytes) -> JobRequest:
+    """The inverse of `encode_request`; `UnreadableLine` says what is wrong."""
+    try:
+        request: JobRequest = msgspec.json.decode(text, type=JobRequest)
+    except msgspec.DecodeError as error:
+        raise UnreadableLine(str(error)) from error
+    return request

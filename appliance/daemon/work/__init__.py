@@ -1,0 +1,63 @@
+"""What each job does: the same code in a job's process under the daemon and in a command without one.
+
+One file for each kind of job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appliance.box import Box
+from appliance.daemon.jobs import JobReport, failure
+from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, ReplicateJob, RestoreJob
+from appliance.daemon.work.backup import backup
+from appliance.daemon.work.check import check_place
+from appliance.daemon.work.common import Cancelled, OnProgress, open_to_read, reading
+from appliance.daemon.work.replicate import replicate
+from appliance.daemon.work.restore import restore
+from appliance.errors import KurabakoError
+
+__all__ = [
+    "Cancelled",
+    "OnProgress",
+    "backup_requests",
+    "open_to_read",
+    "reading",
+    "require_sensible",
+    "run_job",
+]
+
+
+def run_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
+    """Does the job and says how it ended. Raises no `KurabakoError`: that is a way to end."""
+    try:
+        match request:
+            case BackupJob():
+                return backup(box, request, on_progress, is_cancelled)
+            case ReplicateJob():
+                return replicate(box, on_progress, is_cancelled)
+            case RestoreJob():
+                return restore(box, request, on_progress, is_cancelled)
+            case CheckJob():
+                return check_place(box, request, on_progress, is_cancelled)
+    except KurabakoError as error:
+        return failure(error)
+
+
+def backup_requests(box: Box, sources: Sequence[str]) -> list[JobRequest]:
+    """The jobs that backing up these sources comes to: one each, and what the settings let follow."""
+    requests: list[JobRequest] = [BackupJob(source_id) for source_id in sources]
+    if requests and box.settings.schedule.replicate_after_backup and box.has_vault and box.has_cloud:
+        requests.append(ReplicateJob())
+    return requests
+
+
+def require_sensible(box: Box, request: JobRequest) -> None:
+    """Raises what makes the request senseless on this box, before it becomes a job that failed."""
+    match request:
+        case BackupJob():
+            box.require_designated(request.source)
+        case ReplicateJob():
+            box.require_cloud()
+        case RestoreJob() | CheckJob() if request.cloud:
+            box.require_cloud()

@@ -1,0 +1,99 @@
+"""Backing up one source into the vault, or straight into the cloud where there is none."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from appliance.backup import BackupReport, execute_backup, plan_backup
+from appliance.box import Box
+from appliance.capacity import CapacityExceeded, GatedStorage, RehearsalStorage
+from appliance.daemon.instance import vault_job
+from appliance.daemon.jobs import JobReport, cancelled
+from appliance.daemon.requests import BackupJob
+from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure
+from appliance.repository import Repository
+from appliance.sources.interface import Source
+from appliance.status.model import Outcome
+from appliance.text import T
+from appliance.units import format_size
+
+
+def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
+    with (
+        vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled),
+        closing(box.open_source(job.source)) as source,
+    ):
+        repository = box.open_home()
+        with closing(repository.storage):
+            if isinstance(repository.storage, GatedStorage):
+                _rehearse(box, repository.storage, source, on_progress, is_cancelled)
+            with repository.lock(now=box.clock):
+                plan = plan_backup(repository, source, hostname=box.name, now=box.clock)
+                report = execute_backup(
+                    repository, plan, source, now=box.clock, on_progress=on_progress, cancelled=is_cancelled
+                )
+            home = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(repository.storage)}
+    return _backup_report(report, home)
+
+
+def _rehearse(box: Box, cloud: GatedStorage, source: Source, on_progress: OnProgress, is_cancelled: Cancelled) -> None:
+    """Without a vault, a snapshot's size is known only from making it: once into nothing, before anything is sent.
+
+    Raises `CapacityExceeded` when it does not fit.
+    """
+    usage = cloud.ledger.usage
+    if usage.left_for_data is None:
+        return
+    rehearsal = RehearsalStorage(cloud)
+    repository = Repository.open(rehearsal, box.password())
+    plan = plan_backup(repository, source, hostname=box.name, now=box.clock)
+    execute_backup(repository, plan, source, now=box.clock, on_progress=on_progress, cancelled=is_cancelled)
+    if rehearsal.bytes_put > usage.left_for_data:
+        raise CapacityExceeded(rehearsal.bytes_put, usage.left_for_data, usage.limits.capacity or 0)
+
+
+def _backup_report(report: BackupReport, home: dict[str, Any]) -> JobReport:
+    counts = report.summary
+    figures = {
+        "files": counts.total_files_processed,
+        "size": format_size(counts.total_bytes_processed),
+        "added": format_size(counts.data_added_packed),
+    }
+    if report.outcome is Outcome.CANCELLED:
+        return cancelled()
+    snapshot = report.snapshot
+    if snapshot is None:
+        first = report.unreadable[0].why if report.unreadable else T("Nothing of it could be read.")
+        summary = T("No snapshot was made. {first}", first=first)
+    elif report.lost:
+        summary = T(
+            "The source went away in the middle: {files} files, {size} were backed up (snapshot {snapshot}).",
+            snapshot=snapshot.short_id,
+            **figures,
+        )
+    elif report.unreadable:
+        summary = T(
+            "{files} files, {size} were backed up (snapshot {snapshot}), but {count} could not be read.",
+            snapshot=snapshot.short_id,
+            count=len(report.unreadable),
+            **figures,
+        )
+    else:
+        summary = T(
+            "{files} files, {size} were backed up, {added} of it newly stored (snapshot {snapshot}).",
+            snapshot=snapshot.short_id,
+            **figures,
+        )
+    details = {
+        "snapshot": snapshot.id if snapshot else None,
+        "summary": msgspec.to_builtins(counts),
+        "unreadable_count": len(report.unreadable),
+        "unreadable": [{"path": one.path, "why": one.why.to_json()} for one in report.unreadable[:LISTED]],
+        "not_crossed": list(report.not_crossed[:LISTED]),
+        "lost": report.lost,
+        "home": home,
+    }
+    return JobReport(report.outcome, summary, EXIT_CODES[report.outcome], counts.total_bytes_processed, details)

@@ -1,0 +1,58 @@
+"""What the jobs share: how they are told to stop, what their reports list, and reading a place under a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from appliance.box import Box
+from appliance.capacity import CapacityExceeded
+from appliance.errors import ExitCode
+from appliance.repository import Repository
+from appliance.status.model import Outcome, Progress
+from appliance.storage.interface import AccessDenied, NoSpace, Storage
+
+OnProgress = Callable[[Progress], None]
+Cancelled = Callable[[], bool]
+
+PATIENCE = 60.0
+"""Seconds a job waits for one that is just ending, such as the child of a daemon that was killed."""
+
+LISTED = 100
+"""Paths or findings that a report names; it counts all of them."""
+
+EXIT_CODES = {
+    Outcome.DONE: ExitCode.DONE,
+    Outcome.PARTIAL: ExitCode.PARTIAL,
+    Outcome.REFUSED: ExitCode.CAPACITY_REFUSED,
+    Outcome.FAILED: ExitCode.FAILED,
+    Outcome.CANCELLED: ExitCode.INTERRUPTED,
+}
+
+
+def open_to_read(box: Box, *, cloud: bool) -> Repository:
+    """The vault's repository, or the cloud's when it is asked for or there is no vault. Passes no capacity gate."""
+    return box.open_cloud() if cloud or not box.has_vault else box.open_home()
+
+
+@contextmanager
+def reading(box: Box, repository: Repository) -> Iterator[None]:
+    """A lock while reading, so that nobody prunes meanwhile. A full place or one we may only read is read without.
+
+    Restoring is never refused for want of room.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(repository.lock(now=box.clock))
+        except (NoSpace, AccessDenied, CapacityExceeded):
+            pass
+        yield
+
+
+def measure(storage: Storage) -> dict[str, int]:
+    """What a place holds: bytes and snapshots, by listing it."""
+    stored = snapshots = 0
+    for info in storage.list():
+        stored += info.size
+        snapshots += info.key.startswith("snapshots/")
+    return {"stored_bytes": stored, "snapshots": snapshots}
