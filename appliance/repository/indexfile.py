@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.errors import DamagedData
-from appliance.repository.ids import BlobType, parse_id
+from appliance.repository.ids import BlobType, FileType, parse_id
 from appliance.repository.pack import PackedBlob
 from appliance.storage.interface import Buffer
 from appliance.text import T
@@ -82,3 +82,24 @@ def decode_index(json: Buffer) -> list[tuple[bytes, list[PackedBlob]]]:
         )
         for pack in wire.packs
     ]
+
+
+class IndexFiles:
+    """Names packs in index files of the usual size; `save` stores the JSON of one."""
+
+    def __init__(self, save: Callable[[FileType, bytes], object]) -> None:
+        self._save = save
+        self._packs: list[PackContents] = []
+        self._blobs = 0
+
+    def add(self, pack: PackContents) -> None:
+        self._packs.append(pack)
+        self._blobs += len(pack[1])
+        if self._blobs >= MAX_BLOBS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Stores what is not stored yet."""
+        if self._packs:
+            self._save(FileType.INDEX, encode_index(self._packs))
+        self._packs, self._blobs = [], 0

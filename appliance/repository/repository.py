@@ -12,23 +12,22 @@ import msgspec
 
 from appliance.errors import KurabakoError
 from appliance.repository.chunker import Chunker
-from appliance.repository.config import Config, decode_config, new_config
+from appliance.repository.config import Config, new_config
 from appliance.repository.crypto import Entropy, MasterKey, Sealer
 from appliance.repository.errors import (
     AmbiguousSnapshot,
     DamagedData,
     MissingData,
-    NotARepository,
     RepositoryExists,
     SnapshotNotFound,
-    WrongPassword,
 )
 from appliance.repository.files import file_name, list_files, load_file, load_json, store_file, store_json
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
 from appliance.repository.indexfile import decode_index
-from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, KeyInfo, describe_key, open_key, seal_key
+from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, KeyInfo, describe_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
+from appliance.repository.opening import find_master_key, has_config, load_sealed_config, open_config
 from appliance.repository.overlap import overlapped
 from appliance.repository.pack import TARGET_SIZE
 from appliance.repository.reader import WantedBlob, blob_name, read_blob, read_pack_blobs
@@ -36,13 +35,11 @@ from appliance.repository.snapshot import Snapshot, decode_snapshot, encode_snap
 from appliance.repository.timestamps import from_datetime
 from appliance.repository.tree import Tree, decode_tree
 from appliance.repository.writer import UPLOADS, BlobWriter
-from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, Storage
-from appliance.text import T
+from appliance.storage.interface import Buffer, ObjectInfo, Storage
 
 LATEST = "latest"
 """The name of the newest snapshot."""
 
-_MAX_CONFIG = 64 << 10
 _SHORTEST_PREFIX = 4
 
 
@@ -95,7 +92,7 @@ class Repository:
 
         The key is stored before the config: a place is a repository from the moment its config is there.
         """
-        if _exists(storage, CONFIG_KEY) or list_files(storage, FileType.KEY) or list_files(storage, FileType.SNAPSHOT):
+        if has_config(storage) or list_files(storage, FileType.KEY) or list_files(storage, FileType.SNAPSHOT):
             raise RepositoryExists(storage.location)
         config = new_config(entropy)
         repository = cls(storage, MasterKey.generate(entropy), config, entropy)
@@ -106,13 +103,21 @@ class Repository:
     @classmethod
     def open(cls, storage: Storage, password: str, *, entropy: Entropy = os.urandom) -> Repository:
         """Opens with the first key that `password` fits. Raises `NotARepository`, `WrongPassword`, `DamagedData`."""
-        sealed = _load_sealed_config(storage)
-        key_id, master = _find_master_key(storage, password)
-        return cls(storage, master, _open_config(sealed, Sealer(master)), entropy, key_id=key_id)
+        sealed = load_sealed_config(storage)
+        key_id, master = find_master_key(storage, password)
+        return cls(storage, master, open_config(sealed, Sealer(master)), entropy, key_id=key_id)
+
+    def at(self, storage: Storage) -> Repository:
+        """The same repository as it is stored in another place, not looked at: its keys and its config are ours."""
+        return Repository(storage, self._master, self.config, self._entropy, key_id=self.key_id)
+
+    def is_copy_of(self, other: Repository) -> bool:
+        """Whether both are the same repository, sealed with the same keys."""
+        return self.config.id == other.config.id and self._master.to_json() == other._master.to_json()
 
     def reload_config(self) -> Config:
         """The config as it is stored now. Raises `DamagedData`, `NotARepository` or the storage's error."""
-        return _open_config(_load_sealed_config(self.storage), self.sealer)
+        return open_config(load_sealed_config(self.storage), self.sealer)
 
     def add_key(
         self,
@@ -356,43 +361,3 @@ class Repository:
     def _ensure_locked(self) -> None:
         for lock in tuple(self._locks):
             lock.ensure_held()
-
-
-def _exists(storage: Storage, key: str) -> bool:
-    try:
-        storage.stat(key)
-    except ObjectNotFound:
-        return False
-    return True
-
-
-def _load_sealed_config(storage: Storage) -> bytes:
-    try:
-        if storage.stat(CONFIG_KEY).size > _MAX_CONFIG:
-            raise DamagedData(T("It is larger than it may be."), CONFIG_KEY)
-        return storage.get(CONFIG_KEY)
-    except ObjectNotFound:
-        raise NotARepository(storage.location) from None
-
-
-def _open_config(sealed: bytes, sealer: Sealer) -> Config:
-    try:
-        return decode_config(sealer.open(sealed))
-    except DamagedData as damage:
-        raise damage.named(CONFIG_KEY) from None
-
-
-def _find_master_key(storage: Storage, password: str) -> tuple[str, MasterKey]:
-    """The key file's id and what it holds. Raises `WrongPassword`; `DamagedData` when no key file is whole."""
-    damage = DamagedData(T("There is no key file."), FileType.KEY)
-    whole = 0
-    for info in list_files(storage, FileType.KEY):
-        try:
-            master = open_key(load_file(storage, info, MAX_KEY_FILE), password)
-        except DamagedData as error:
-            damage = error.named(info.key)
-            continue
-        if master is not None:
-            return file_name(info.key), master
-        whole += 1
-    raise WrongPassword(storage.location) if whole else damage

@@ -16,7 +16,7 @@ from appliance.repository import BlobType, FileType, Repository
 from appliance.repository.errors import DamagedData
 from appliance.repository.files import file_name
 from appliance.repository.ids import object_key
-from appliance.repository.indexfile import MAX_BLOBS, PackContents, decode_index, encode_index
+from appliance.repository.indexfile import MAX_BLOBS, IndexFiles, PackContents, decode_index
 from appliance.repository.overlap import overlapped
 from appliance.repository.pack import PackedBlob, finish_pack
 from appliance.repository.reader import blob_name, decode_blob
@@ -121,7 +121,7 @@ class _Prune:
             written.append((pack_id, blobs))
             self.bytes_written += size
         self.packs_written = len(written)
-        index = _IndexFiles(self.repository)
+        index = IndexFiles(self.repository.save_json)
         for pack in written:
             index.add(pack)
         index.flush()
@@ -177,7 +177,7 @@ class _Prune:
     def rewrite_index(self, going: frozenset[bytes]) -> None:
         """Replaces the index files that name a pack that is to go, and merges those with little in them."""
         self.on_progress(Progress(T("Writing the index")))
-        index = _IndexFiles(self.repository)
+        index = IndexFiles(self.repository.save_json)
         replaced: list[ObjectInfo] = []
         seen: set[bytes] = set()
         for info in self.plan.index_files:
@@ -192,27 +192,6 @@ class _Prune:
         index.flush()
         for info in replaced:
             self.repository.delete_file(FileType.INDEX, file_name(info.key))
-
-
-class _IndexFiles:
-    """Names packs in index files of the usual size."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-        self._packs: list[PackContents] = []
-        self._blobs = 0
-
-    def add(self, pack: PackContents) -> None:
-        self._packs.append(pack)
-        self._blobs += len(pack[1])
-        if self._blobs >= MAX_BLOBS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Stores what is not stored yet."""
-        if self._packs:
-            self._repository.save_json(FileType.INDEX, encode_index(self._packs))
-        self._packs, self._blobs = [], 0
 
 
 def _no_progress(_: Progress) -> None:
