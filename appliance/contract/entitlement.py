@@ -8,76 +8,35 @@ replaces it: that a date has passed ends no contract by itself (contracts 10).
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
-from appliance.allowed import allowed
+from appliance.contract.document import (
+    BoxId,
+    CalendarDate,
+    Document,
+    Id,
+    Malformed,
+    Mistaken,
+    Moment,
+    Name,
+    Number,
+    Size,
+    joined,
+    read_object,
+    validated,
+)
 from appliance.errors import KurabakoError
 from appliance.text import T, Text
-from appliance.units import parse_size
 
 KIND = "kurabako-entitlement+jws"
 """The JWS type, so that no other document of the provider can be taken for an entitlement."""
 
 TOLERANCE = timedelta(minutes=5)
 """How far the provider's clock and the box's may be apart."""
-
-_LONGEST_SHOWN = 80
-_MOST_SHOWN = 20
-"""Mistakes that are told at once."""
-
-
-def _size(value: object) -> int:
-    try:
-        if isinstance(value, (str, int)):
-            return parse_size(value)
-    except ValueError:
-        pass
-    raise ValueError(T("write a size such as 500 GB, 1.5 TB or 16 MiB"))
-
-
-def _calendar_date(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-    elif type(value) is date:
-        return value
-    raise ValueError(T("write a date such as 2026-05-20"))
-
-
-def _moment(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    raise ValueError(T("write a moment with its offset, such as 2026-05-20T09:00:00+09:00"))
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
-CalendarDate = Annotated[date, BeforeValidator(_calendar_date)]
-"""A day of Japan's civil calendar."""
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ConnectionType(StrEnum):
@@ -96,7 +55,7 @@ class Role(StrEnum):
     INFORMATION_OFFICER = "information_officer"
 
 
-class Contact(_Document):
+class Contact(Document):
     """A person of the customer who is told things."""
 
     role: Annotated[Role, Field(strict=False)]
@@ -104,14 +63,14 @@ class Contact(_Document):
     mail: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
 
 
-class Account(_Document):
+class Account(Document):
     """A user account at the provider, and its buckets."""
 
     user_id: Id
     buckets: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
 
 
-class Option(_Document):
+class Option(Document):
     """An option that was ordered: from its first day to its last."""
 
     id: Id
@@ -125,18 +84,18 @@ class Option(_Document):
         return self
 
 
-class Entitlement(_Document):
+class Entitlement(Document):
     """One contract of one box (contracts 8.1). Sizes are bytes, days are Japan's, moments UTC."""
 
     format: Literal[1] = 1
-    serial: Annotated[int, Field(ge=1, lt=2**53)]
+    serial: Number
     """The provider counts upwards for each box; a lower number never replaces a higher one."""
     issued_at: Moment
     valid_from: Moment | None = None
     valid_until: Moment | None = None
     resets_clock: bool = False
     """Whether `issued_at` replaces the last moment the box remembers, for one whose clock once ran ahead."""
-    box: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    box: BoxId
     """The box's ID, as `kurabako contract show` tells it."""
     contract_id: Id
     holder: Name
@@ -145,7 +104,7 @@ class Entitlement(_Document):
     service_start: CalendarDate
     term_years: Annotated[int, Field(ge=1, le=30)] | None = None
     units: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    capacity: Annotated[int, BeforeValidator(_size), Field(gt=0, lt=2**63)] | None = None
+    capacity: Size | None = None
     """None: the contract has no capacity, as its profile says too."""
     devices: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
     accounts: Annotated[tuple[Account, ...], Field(strict=False, max_length=100)] = ()
@@ -171,18 +130,11 @@ class Entitlement(_Document):
         return json.dumps(self.to_json(), ensure_ascii=False, indent=1).encode()
 
 
-class MalformedEntitlement(KurabakoError):
-    """An entitlement's fields are wrong; `mistakes` are all of them, up to twenty."""
-
-    code = "contract.malformed"
+class MalformedEntitlement(Malformed):
+    """An entitlement's fields are wrong."""
 
     def __init__(self, *mistakes: Text) -> None:
-        super().__init__(
-            T("The entitlement cannot be used: {mistakes}.", mistakes=_joined(mistakes)),
-            safe=T("Nothing was changed."),
-            todo=T("Have it corrected and signed anew by your service provider."),
-        )
-        self.mistakes = mistakes
+        super().__init__(T("The entitlement cannot be used: {mistakes}.", mistakes=joined(mistakes)), mistakes)
 
 
 class EntitlementRefused(KurabakoError):
@@ -221,21 +173,17 @@ class Older(EntitlementRefused):
 def parse(document: bytes | str) -> Entitlement:
     """The entitlement that a JSON document says. Raises `MalformedEntitlement` with the mistakes in it."""
     try:
-        data = json.loads(document, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise MalformedEntitlement(T("it is not JSON ({error})", error=str(error)[:_LONGEST_SHOWN])) from None
-    return validate(data)
+        return validated(Entitlement, read_object(document))
+    except Mistaken as error:
+        raise MalformedEntitlement(*error.mistakes) from None
 
 
 def validate(data: object) -> Entitlement:
     """The entitlement of JSON values. Raises `MalformedEntitlement` with the mistakes in them."""
-    if not isinstance(data, dict):
-        raise MalformedEntitlement(T("it is not a JSON object"))
     try:
-        return Entitlement.model_validate(data)
-    except ValidationError as error:
-        mistakes = [_mistake(detail) for detail in error.errors(include_url=False)[:_MOST_SHOWN]]
-        raise MalformedEntitlement(*mistakes) from None
+        return validated(Entitlement, data)
+    except Mistaken as error:
+        raise MalformedEntitlement(*error.mistakes) from None
 
 
 def require_for(entitlement: Entitlement, box: str) -> None:
@@ -269,32 +217,6 @@ def require_installable(entitlement: Entitlement, now: datetime, highest_serial:
             T("This entitlement could be installed until {moment} only.", moment=_shown(entitlement.valid_until)),
             T("Ask your service provider to sign it anew."),
         )
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names stand once each: two readers must not see two documents."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return found
-
-
-def _mistake(detail: Any) -> Text:
-    field = ".".join(str(part) for part in detail["loc"])[:_LONGEST_SHOWN]
-    if detail["type"] == "extra_forbidden":
-        return T("there is no field {field}", field=field)
-    if detail["type"] == "missing":
-        return T("the field {field} is missing", field=field)
-    if not field:
-        return T("{why}", why=allowed(detail))
-    value = json.dumps(detail["input"], ensure_ascii=False, default=str)
-    if len(value) > _LONGEST_SHOWN:
-        value = value[: _LONGEST_SHOWN - 1] + "…"
-    return T("{field} = {value}: {why}", field=field, value=value, why=allowed(detail))
-
-
-def _joined(texts: tuple[Text, ...]) -> Text:
-    return Text("; ".join(f"{{m{number}}}" for number in range(len(texts))), {f"m{n}": t for n, t in enumerate(texts)})
 
 
 def _shown(moment: datetime) -> str:

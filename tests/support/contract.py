@@ -47,3 +47,28 @@ class Provider:
     def signed(self, **changes: Any) -> str:
         """A signed entitlement with these fields changed."""
         return sign(validate(fields(**changes)).encode(), self.keys[0], KIND)
+
+
+def directive_fields(of_kind: str, **changes: Any) -> dict[str, Any]:
+    """The fields of a sound directive of this kind; None takes one away."""
+    own: dict[str, dict[str, Any]] = {
+        "amendment": {"capacity": "600 GB", "effective_on": "2026-07-10"},
+        "suspension": {"suspension": "operational", "starts_at": "2026-06-10T01:00:00+09:00"},
+        "restriction": {"mode": "pause", "starts_at": "2026-06-10T02:10:00+09:00"},
+        "resumption": {"of": 1, "resumes_at": "2026-07-10T10:00:00+09:00"},
+        "termination": {"by": "provider", "effective_on": "2026-07-16"},
+        "end_of_service": {"announced_on": "2026-10-01", "ends_on": "2026-12-31"},
+        "terms_change": {"version": "2026-06-10", "sent_at": "2026-06-01T09:00:00+09:00"},
+        "notice": {"subject": "定期点検のお知らせ", "sent_at": "2026-06-01T12:00:00+09:00"},
+        "plugin_off": {"plugin": "webhook"},
+    }
+    sound = {
+        "format": 1,
+        "kind": of_kind,
+        "number": 1,
+        "issued_at": "2026-05-20T09:00:00+09:00",
+        "box": BOX,
+        "contract_id": "C-2026/17",
+        **own[of_kind],
+    }
+    return {name: value for name, value in (sound | changes).items() if value is not None}
