@@ -11,6 +11,7 @@ from appliance.cli.repo_session import NoLockOption, PasswordFileOption, RepoOpt
 from appliance.errors import ExitCode
 from appliance.restore import execute_restore, plan_restore
 from appliance.status.model import Outcome
+from appliance.targets.local import LocalTarget
 from appliance.text import T
 from appliance.units import format_size
 
@@ -42,7 +43,7 @@ def restore(
         out.progress(T("Restore")) as on_progress,
     ):
         found = repository.find_snapshot(name)
-        plan = plan_restore(repository, found, path, target)
+        plan = plan_restore(repository, found, path, LocalTarget(target))
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=cancelled)
     if report.outcome is Outcome.CANCELLED:
         raise KeyboardInterrupt

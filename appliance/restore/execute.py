@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, Repository, WantedBlob
 from appliance.repository.reader import CROWDED
+from appliance.restore.entries import entry_of
 from appliance.restore.files import FileWriter, attributes_missing, refusal
 from appliance.restore.plan import Failure, Names, RestorePlan, display
-from appliance.restore.target import Target
 from appliance.status.model import Outcome, Progress
 from appliance.storage.interface import Buffer, DamagedAnswer, ObjectNotFound
+from appliance.targets.interface import RestoreTarget
 from appliance.text import T, Text
 
 _REPORTED_BYTES = 1 << 20
@@ -30,7 +30,7 @@ _REPORTED_BYTES = 1 << 20
 
 
 class RestoreStopped(KurabakoError):
-    """The target's disk became full or read-only."""
+    """The target became full or read-only, or went away."""
 
     code = "restore.stopped"
 
@@ -47,11 +47,11 @@ class TargetUnusable(KurabakoError):
 
     code = "restore.target"
 
-    def __init__(self, target: Path, error: OSError) -> None:
+    def __init__(self, target: str, error: OSError) -> None:
         blocked = isinstance(error, (FileExistsError, NotADirectoryError))
         why = T("A file is in its place, or on the way to it.") if blocked else refusal(error)
         super().__init__(
-            T("Nothing can be restored into {target}: {why}", target=str(target), why=why),
+            T("Nothing can be restored into {target}: {why}", target=target, why=why),
             safe=T("Nothing was written."),
             todo=T("Choose another folder to restore into."),
         )
@@ -82,10 +82,10 @@ def execute_restore(
     `RestoreStopped`, or the storage's error.
     """
     try:
-        target = Target(plan.target)
+        plan.target.prepare()
     except OSError as error:
-        raise TargetUnusable(plan.target, error) from error
-    run = _Run(repository, plan, target, on_progress, cancelled)
+        raise TargetUnusable(plan.target.title, error) from error
+    run = _Run(repository, plan, on_progress, cancelled)
     try:
         run.make_directories()
         run.write_files(workers)
@@ -94,7 +94,7 @@ def execute_restore(
         run.make_links_and_others()
         run.describe_directories()
     except OSError as error:
-        raise RestoreStopped(str(plan.target), refusal(error)) from error
+        raise RestoreStopped(plan.target.title, refusal(error)) from error
     finally:
         run.writer.discard_unfinished()
     return run.report(Outcome.PARTIAL if run.failures else Outcome.DONE)
@@ -105,7 +105,6 @@ class _Run:
         self,
         repository: Repository,
         plan: RestorePlan,
-        target: Target,
         on_progress: Callable[[Progress], None] | None,
         cancelled: Callable[[], bool],
     ) -> None:
@@ -119,7 +118,7 @@ class _Run:
         self._stopped: BaseException | None = None
         self.failures = list(plan.problems)
         self.is_cancelled = False
-        self._target = target
+        self._target: RestoreTarget = plan.target
         self.writer = FileWriter(self._target, self._fail)
 
     def make_directories(self) -> None:
@@ -183,7 +182,7 @@ class _Run:
     def make_links_and_others(self) -> None:
         for path, node in self._plan.others:
             try:
-                if not self._target.make_other(path, node):
+                if not self._target.make_other(path, entry_of(node, path[-1])):
                     self._fail(path, attributes_missing())
             except OSError as error:
                 self._fail(path, refusal(error))
@@ -201,7 +200,7 @@ class _Run:
     def describe_directories(self) -> None:
         for path, node in sorted(self._plan.folders, key=lambda folder: len(folder[0]), reverse=True):
             try:
-                if not self._target.describe(self._target.directory(path).fd, node):
+                if not self._target.describe_directory(path, entry_of(node, path[-1] if path else b"")):
                     self._fail(path, attributes_missing())
             except OSError as error:
                 self._fail(path, refusal(error))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 
 from appliance.errors import KurabakoError
 from appliance.repository import BlobType, DamagedData, Node, Repository, Snapshot, WantedBlob
 from appliance.repository.tree import DIR, FILE, Tree, is_valid_name
 from appliance.repository.trees import BATCH, load_trees
+from appliance.targets.interface import RestoreTarget
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -79,7 +78,7 @@ class RestorePlan:
     """
 
     snapshot: Snapshot
-    target: Path
+    target: RestoreTarget
     folders: list[tuple[Names, Node]] = field(default_factory=list)
     files: list[PlannedFile] = field(default_factory=list)
     links: list[tuple[Names, PlannedFile]] = field(default_factory=list)
@@ -91,8 +90,8 @@ class RestorePlan:
     needed_bytes: int = 0
 
 
-def plan_restore(repository: Repository, snapshot: Snapshot, subpath: str, target: Path) -> RestorePlan:
-    """Plans to restore a snapshot, or what is at `subpath` in it, into the directory `target`.
+def plan_restore(repository: Repository, snapshot: Snapshot, subpath: str, target: RestoreTarget) -> RestorePlan:
+    """Plans to restore a snapshot, or what is at `subpath` in it, into `target`.
 
     As with restic, the content of a directory named by `subpath` comes directly into the target; a file keeps its
     name there. The repository's index is loaded if that has not been done. Nothing is written. Raises
@@ -221,19 +220,11 @@ class _Planner:
 
     def finish(self) -> RestorePlan:
         """The plan, once it is known to fit. Raises `NotEnoughSpace`."""
-        free = _free_bytes(self.plan.target)
-        if self.plan.needed_bytes > free:
-            raise NotEnoughSpace(str(self.plan.target), self.plan.needed_bytes, free)
+        target = self.plan.target
+        free = target.free_bytes()
+        if free is not None and self.plan.needed_bytes > free:
+            raise NotEnoughSpace(target.title, self.plan.needed_bytes, free)
         return self.plan
-
-
-def _free_bytes(target: Path) -> int:
-    """What an ordinary user may still write at `target`, or where it will be made."""
-    place = target.absolute()
-    while not place.exists():
-        place = place.parent
-    found = os.statvfs(place)
-    return found.f_bavail * found.f_frsize
 
 
 def display(path: Names) -> str:

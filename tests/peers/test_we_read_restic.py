@@ -11,6 +11,7 @@ from appliance.repository.check import check
 from appliance.restore import execute_restore, plan_restore
 from appliance.sources.local import LocalSource
 from appliance.status.model import Outcome
+from appliance.targets.local import LocalTarget
 from tests.peers.conftest import Peer
 from tests.support.backups import clock
 from tests.support.trees import differences, make_sample_tree
@@ -30,7 +31,7 @@ def test_we_check_restore_and_continue_what_restic_wrote(peer: Peer, tmp_path: P
     assert check(repository, read_data=True).errors == []
 
     snapshot = repository.find_snapshot("latest")
-    report = execute_restore(repository, plan_restore(repository, snapshot, str(tree), tmp_path / "out"))
+    report = execute_restore(repository, plan_restore(repository, snapshot, str(tree), LocalTarget(tmp_path / "out")))
     assert (report.outcome, report.failures) == (Outcome.DONE, ())
     assert differences(tree, tmp_path / "out") == []
 

@@ -22,12 +22,12 @@ from appliance.restore import (
     execute_restore,
     plan_restore,
 )
-from appliance.restore import plan as plan_module
 from appliance.restore.files import FileWriter
 from appliance.sources.local import LocalSource
 from appliance.status.model import Outcome, Progress
 from appliance.storage import MemoryStorage
 from appliance.storage.interface import Unreachable
+from appliance.targets.local import LocalTarget
 from appliance.text import T
 from tests.support.backups import back_up, restore
 from tests.support.repository import TIME, new_repository, reopen
@@ -266,7 +266,7 @@ def test_a_storage_that_goes_away_ends_the_restore(tmp_path: Path) -> None:
     repository = new_repository(storage)
     back_up(repository, LocalSource(tmp_path / "tree", snapshot_path="/t"))
     fresh = reopen(repository)
-    plan = plan_restore(fresh, fresh.find_snapshot("latest"), "t", tmp_path / "out")
+    plan = plan_restore(fresh, fresh.find_snapshot("latest"), "t", LocalTarget(tmp_path / "out"))
     storage.away = True
     with pytest.raises(Unreachable):
         execute_restore(fresh, plan)
@@ -279,7 +279,7 @@ def test_a_full_disk_is_told_before_and_during(tmp_path: Path, monkeypatch: pyte
     repository = new_repository()
     back_up(repository, LocalSource(tmp_path / "tree", snapshot_path="/t"))
     with monkeypatch.context() as patch:
-        patch.setattr(plan_module, "_free_bytes", lambda target: 1_000_000)
+        patch.setattr(LocalTarget, "free_bytes", lambda target: 1_000_000)
         with pytest.raises(NotEnoughSpace, match=r"needs 3\.146 MB, but .*/new/out has only 1\.000 MB free"):
             restore(repository, tmp_path / "new" / "out", "t")
     assert not (tmp_path / "new").exists()
@@ -339,7 +339,7 @@ def test_progress_reaches_the_plan(tmp_path: Path) -> None:
 
 def test_more_files_in_pieces_than_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files whose pieces lie in different packs are closed in between and go on where they were."""
-    monkeypatch.setattr("appliance.restore.files._KEPT_FILES", 2)
+    monkeypatch.setattr("appliance.targets.local._KEPT_FILES", 2)
     repository = new_repository()
     names = [f"file{number}" for number in range(6)]
     pieces = []
@@ -416,10 +416,11 @@ def test_the_name_of_a_node_survives(tmp_path: Path) -> None:
 
 def test_writing_a_failed_file_again_does_nothing(tmp_path: Path) -> None:
     from appliance.restore.plan import PlannedFile
-    from appliance.restore.target import Target
 
     failures: list[object] = []
-    writer = FileWriter(Target(tmp_path), lambda path, why: failures.append(path))
+    target = LocalTarget(tmp_path)
+    target.prepare()
+    writer = FileWriter(target, lambda path, why: failures.append(path))
     file = PlannedFile((b"file",), Node(name="file", size=200), blobs=2)
     writer.write(file, 0, b"x" * 100)
     writer.fail(file, T("No."))

@@ -13,6 +13,7 @@ from appliance.repository import Node, Repository, Snapshot
 from appliance.repository.check import check
 from appliance.restore import RestoreReport, execute_restore, plan_restore
 from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile
+from appliance.targets.local import LocalTarget
 from appliance.text import T
 from tests.support.repository import NOW, reopen
 
@@ -40,7 +41,9 @@ def restore(
     repository: Repository, target: FilePath, subpath: str = "", snapshot: str = "latest", **options: Any
 ) -> RestoreReport:
     fresh = reopen(repository)
-    return execute_restore(fresh, plan_restore(fresh, fresh.find_snapshot(snapshot), subpath, target), **options)
+    return execute_restore(
+        fresh, plan_restore(fresh, fresh.find_snapshot(snapshot), subpath, LocalTarget(target)), **options
+    )
 
 
 def assert_whole(repository: Repository) -> None:

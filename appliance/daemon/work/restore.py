@@ -12,6 +12,7 @@ from appliance.daemon.work.common import EXIT_CODES, LISTED, Cancelled, OnProgre
 from appliance.errors import ExitCode
 from appliance.restore import RestoreReport, execute_restore, plan_restore
 from appliance.status.model import Outcome
+from appliance.targets.local import LocalTarget
 from appliance.text import T
 from appliance.units import format_size
 
@@ -20,7 +21,7 @@ def restore(box: Box, job: RestoreJob, on_progress: OnProgress, is_cancelled: Ca
     repository = open_to_read(box, cloud=job.cloud)
     with closing(repository.storage), reading(box, repository):
         snapshot = repository.find_snapshot(job.snapshot)
-        plan = plan_restore(repository, snapshot, job.path, Path(job.target))
+        plan = plan_restore(repository, snapshot, job.path, LocalTarget(Path(job.target)))
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=is_cancelled)
     return _restore_report(report, snapshot.id, job.target)
 

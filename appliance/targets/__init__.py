@@ -1,0 +1,1 @@
+"""Where files are restored to: the interface, and folders of this machine."""
