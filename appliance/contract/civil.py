@@ -47,6 +47,9 @@ class Span:
             raise ValueError(f"{text!r} is not a period; write for example 40 days, 1 month or 1 year")
         return cls(int(match[1]), Unit(match[2]))
 
+    def __str__(self) -> str:
+        return f"{self.count} {self.unit}{'' if self.count == 1 else 's'}"
+
     @property
     def months(self) -> int:
         """Its months; only where it counts months or years."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from appliance.contract.conduct import ConnectionType, Role
 from appliance.contract.document import (
     BoxId,
     CalendarDate,
@@ -37,22 +37,6 @@ KIND = "kurabako-entitlement+jws"
 
 TOLERANCE = timedelta(minutes=5)
 """How far the provider's clock and the box's may be apart."""
-
-
-class ConnectionType(StrEnum):
-    """How the box reaches the cloud (MJS 別紙C)."""
-
-    INTERNET = "internet"
-    INTERNET_VPN = "internet_vpn"
-    IP_VPN = "ip_vpn"
-
-
-class Role(StrEnum):
-    """What a contact is to the contract: 管理者, 利用責任者, or somebody to be informed."""
-
-    ADMINISTRATOR = "administrator"
-    RESPONSIBLE_PERSON = "responsible_person"
-    INFORMATION_OFFICER = "information_officer"
 
 
 class Contact(Document):

@@ -11,6 +11,7 @@ from appliance.contract import money
 from appliance.contract.civil import Deadline, before, civil_day, last_day, month_end, next_month
 from appliance.contract.terms import (
     EndAtExpiry,
+    EndByAgreement,
     EndOfMonth,
     FirstTerm,
     MonthsAfterStart,
@@ -174,7 +175,7 @@ def _minimum_term_ends_on(terms: Terms, question: Question) -> Answer | None:
 def _earliest_end(terms: Terms, question: Question) -> Answer | None:
     """The end that a customer's notice brings: never within a minimum term, and not before the day that is wished."""
     rule, notice = terms.customer_end, question.end_notice
-    if rule is None or notice is None:
+    if rule is None or notice is None or isinstance(rule, EndByAgreement):
         return None
     wish = question.wish or notice
     if isinstance(rule, EndAtExpiry):
@@ -259,7 +260,8 @@ def _termination_possible_from(terms: Terms, question: Question) -> Answer | Non
 def _change_possible_from(terms: Terms, question: Question) -> Answer | None:
     if terms.change is None or question.change_received is None:
         return None
-    return Answer(terms.change.first(question.change_received, question.closed), terms.change.clause)
+    first = terms.change.first(question.change_received, question.closed)
+    return Answer(first, terms.change.clause) if first is not None else None
 
 
 def _outage_credit(terms: Terms, question: Question) -> Answer | None:
@@ -283,7 +285,11 @@ def _acceptance_last(terms: Terms, question: Question) -> Answer | None:
 
 
 def _terms_effective_earliest(terms: Terms, question: Question) -> Answer | None:
-    return _last(terms.terms_change, question.terms_notice)
+    rule = terms.terms_change
+    if rule is None or question.terms_notice is None:
+        return None
+    earliest = rule.last(question.terms_notice)
+    return Answer(earliest, rule.clause) if earliest is not None else None
 
 
 def _answer_by(terms: Terms, question: Question) -> Answer | None:
@@ -304,7 +310,7 @@ def _announce_by(terms: Terms, question: Question) -> Answer | None:
 
 
 def _capacity_bytes(terms: Terms, question: Question) -> Answer | None:
-    if terms.capacity is None or question.units is None:
+    if terms.capacity is None or terms.capacity.unit is None or question.units is None:
         return None
     return Answer(question.units * terms.capacity.unit, terms.capacity.clause)
 

@@ -1,4 +1,5 @@
-"""A provider's terms as data: periods, notices, money and capacity, each rule with the clause it comes from.
+"""A provider's terms as data: periods, deadlines, money and capacity here, how it is kept in `conduct`; each rule with
+the clause it comes from.
 
 Where a table of numbers cannot say a rule, `rule` names one of the kinds below: the first day of which month, the end
 of which term. A kind is a small model with a pure method; none knows whose terms name it.
@@ -6,68 +7,15 @@ of which term. A kind is a small model with a pure method; none knows whose term
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
-from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from appliance.contract import conduct
 from appliance.contract.business import BusinessDays, Calendar
-from appliance.contract.civil import Deadline, Span, Unit, before, last_day, month_end, next_month, shift_months
-from appliance.units import parse_size
-
-_LONGEST_DAYS = 30 * 366
-_LONGEST_MONTHS = 30 * 12
-_RATE = re.compile(r"[01](?:\.[0-9]{1,6})?")
-
-
-def _span(value: object) -> Span:
-    span = value if isinstance(value, Span) else Span.parse(value if isinstance(value, str) else repr(value))
-    if (span.count > _LONGEST_DAYS) if span.unit is Unit.DAY else (span.months > _LONGEST_MONTHS):
-        raise ValueError("a period of at most 30 years")
-    return span
-
-
-def _positive(span: Span) -> Span:
-    if span.count == 0:
-        raise ValueError("a period of nothing; write for example 1 month")
-    return span
-
-
-def _whole_months(span: Span) -> Span:
-    if span.unit is Unit.DAY:
-        raise ValueError("a number of months or years; write for example 1 month")
-    return span
-
-
-def _rate(value: object) -> Fraction:
-    """A rate as text, exact: a binary 0.146 is not 14.6 %."""
-    if not isinstance(value, str) or _RATE.fullmatch(value) is None:
-        raise ValueError('a rate in quotes; write for example "0.146"')
-    return Fraction(value)
-
-
-def _size(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('a size in quotes; write for example "100 GB"')
-    return parse_size(value)
-
-
-AnyPeriod = Annotated[Span, BeforeValidator(_span)]
-Period = Annotated[AnyPeriod, AfterValidator(_positive)]
-Months = Annotated[Period, AfterValidator(_whole_months)]
-Rate = Annotated[Fraction, BeforeValidator(_rate), Field(ge=0, le=1)]
-Yen = Annotated[int, Field(ge=0, strict=True)]
-
-
-class Rule(BaseModel):
-    """What one clause says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
-
-    clause: Annotated[str, Field(min_length=1)]
-    """Where it stands in the terms: `21-1`."""
+from appliance.contract.civil import Deadline, before, last_day, month_end, next_month, shift_months
+from appliance.contract.rule import AnyPeriod, Clause, Months, Period, Rate, Rule, Size, Table, Yen
 
 
 class Term(Rule):
@@ -78,7 +26,7 @@ class Term(Rule):
     """Whether the contract's own day is the first of the term."""
     multiples: bool = False
     """Whether a contract may be for several `length`s at once."""
-    renewal_clause: Annotated[str, Field(min_length=1)]
+    renewal_clause: Clause
 
     def end(self, contract: date, n: int, multiple: int) -> date:
         """The last day of the `n`-th term (from 1), counted from the contract's day and never from the term before."""
@@ -151,6 +99,12 @@ class EndOfMonth(Rule):
         return month_end(shift_months(arrived, self.months))
 
 
+class EndByAgreement(Rule):
+    """The customer can leave when the parties agree on how."""
+
+    rule: Literal["by_agreement"]
+
+
 class ChangeInBusinessDays(Rule):
     """A change is possible from the `days`-th business day after its form arrives."""
 
@@ -171,6 +125,19 @@ class ChangeNextMonth(Rule):
     def first(self, received: date, closed: frozenset[date]) -> date:  # noqa: ARG002 - as its siblings
         """The first day of the change."""
         return next_month(received)
+
+
+class ChangeAsStated(Rule):
+    """A change counts from a day that the provider alone knows, and states.
+
+    `as_stated`: when the changed service begins. `as_accepted`: when its acceptance is sent. `as_confirmed`: when its
+    form has arrived and the provider has confirmed it.
+    """
+
+    rule: Literal["as_stated", "as_accepted", "as_confirmed"]
+
+    def first(self, received: date, closed: frozenset[date]) -> None:
+        """Nobody can say from the form alone."""
 
 
 class MonthEndPayment(Rule):
@@ -203,6 +170,8 @@ class Fees(Rule):
     initial: Yen = 0
     per_unit: Yen | None = None
     """A month and unit of capacity; None where each contract has its own fee."""
+    change_month: Literal["old", "new"] = "old"
+    """Which fee the month of a change of plan is charged at."""
 
 
 class Within(Rule):
@@ -224,10 +193,29 @@ class Within(Rule):
         return last_day(event, self.within, counted=at_midnight) + timedelta(days=1)
 
 
+class TermsChange(Rule):
+    """When new terms take effect, counted from their notice."""
+
+    within: AnyPeriod | None = None
+    """On its last day at the earliest; None where the terms say nothing."""
+    stated: bool = False
+    """Whether they say the day themselves, never before they are made known."""
+    urgent: bool = False
+    """Whether urgent ones may take effect sooner."""
+    exit_clause: Clause | None = None
+    """Where the terms say that the customer may leave instead."""
+
+    def last(self, notice: date) -> date | None:
+        """The earliest day on which they can be in force; None where nobody can say."""
+        return None if self.within is None else last_day(notice, self.within, counted=False)
+
+
 class Lead(Rule):
     """Something is to be made known at least this long before it happens."""
 
     lead: Period
+    exceptions: tuple[Literal["force_majeure", "supplier_end"], ...] = ()
+    """Grounds that need no lead."""
 
 
 class OutageCredit(Rule):
@@ -238,22 +226,43 @@ class OutageCredit(Rule):
     """How long it can be claimed, from the end of the first 24 hours."""
 
 
-class Capacity(Rule):
-    """Capacity is sold in units."""
+class CapacityReached(Rule):
+    """The customer is told that the capacity is reached (達した): full to the byte is reached."""
 
-    unit: Annotated[int, BeforeValidator(_size), Field(gt=0)]
-    """Bytes, written with their unit: `100 GB`."""
+
+class CapacityExceeded(Rule):
+    """What follows when more than the capacity would be needed (超えた): full to the byte is not exceeded."""
+
+    then: Literal["hold", "warn"]
+    """Whether nothing more is sent until it fits, or it goes on."""
+    release: Annotated[tuple[Literal["upgrade", "below_capacity"], ...], Field(min_length=1)] = (
+        "upgrade",
+        "below_capacity",
+    )
+    """What ends a hold by the box's own count."""
+    release_from_provider: Annotated[tuple[Literal["upgrade", "below_capacity"], ...], Field(min_length=1)] = (
+        "upgrade",
+        "below_capacity",
+    )
+    """What ends a hold by the provider's figure."""
+
+
+class Capacity(Rule):
+    """The contracted capacity (契約容量)."""
+
+    unit: Size | None = None
+    """What it is sold in, and then always whole ones; None where any size is sold."""
+    reached: CapacityReached | None = None
+    exceeded: CapacityExceeded | None = None
 
 
 MinimumTerm = Annotated[FirstTerm | MonthsAfterStart | UntilDelivery, Field(discriminator="rule")]
-CustomerEnd = Annotated[EndAtExpiry | EndAfterNotice | EndOfMonth, Field(discriminator="rule")]
-Change = Annotated[ChangeInBusinessDays | ChangeNextMonth, Field(discriminator="rule")]
+CustomerEnd = Annotated[EndAtExpiry | EndAfterNotice | EndOfMonth | EndByAgreement, Field(discriminator="rule")]
+Change = Annotated[ChangeInBusinessDays | ChangeNextMonth | ChangeAsStated, Field(discriminator="rule")]
 
 
-class Terms(BaseModel):
+class Terms(Table):
     """One version of a provider's terms. What they do not say is None, and is never guessed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     version: date
     """The day from which this version is in force, as the document states it."""
@@ -272,8 +281,9 @@ class Terms(BaseModel):
     """From the suspension: the provider may terminate when this has passed."""
     cure_unpaid: Within | None = None
     """From the due date of an unpaid fee, likewise."""
-    terms_change: Within | None = None
-    """From the notice of new terms: they take effect on the last day of this at the earliest."""
+    cure_user: Within | None = None
+    """From a user's breach, likewise, or suspend that user."""
+    terms_change: TermsChange | None = None
     end_of_service: Lead | None = None
     outage_credit: OutageCredit | None = None
     acceptance: Within | None = None
@@ -281,6 +291,40 @@ class Terms(BaseModel):
     inquiry: Within | None = None
     """From the provider's enquiry: it is to be answered in this time."""
     capacity: Capacity | None = None
+    tax: conduct.Tax | None = None
+    rounding: conduct.Rounding | None = None
+
+    formation: conduct.Formation | None = None
+    bought: conduct.Bought | None = None
+    suspension: conduct.Suspensions | None = None
+    restriction: conduct.Restriction | None = None
+    replacement: conduct.Replacement | None = None
+    removal: conduct.Removal | None = None
+    notices: conduct.Notices | None = None
+
+    recollect: conduct.Recollect | None = None
+    overrun: conduct.Overrun | None = None
+    file_names: conduct.FileNames | None = None
+    selection: conduct.Selection | None = None
+    my_number: conduct.MyNumber | None = None
+    objects: conduct.Objects | None = None
+    buckets: conduct.Buckets | None = None
+    accounts: conduct.Accounts | None = None
+    network: conduct.Network | None = None
+    location: conduct.Location | None = None
+
+    restores: conduct.Restores | None = None
+    end: conduct.EndOfContract | None = None
+    end_of_option: conduct.EndOfOption | None = None
+    own_copy: conduct.OwnCopy | None = None
+    silent_changes: conduct.SilentChanges | None = None
+
+    credentials: conduct.Credentials | None = None
+    confidentiality: conduct.Confidentiality | None = None
+    information: conduct.Information | None = None
+    remote_support: conduct.RemoteSupport | None = None
+    support: conduct.Support | None = None
+    routing: conduct.Routing | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -295,6 +339,7 @@ class Terms(BaseModel):
         for name, without in needing.items():
             if without:
                 raise ValueError(f"{name} needs the table {missing}")
-        if self.fees is not None and self.fees.per_unit is not None and self.capacity is None:
-            raise ValueError("fees.per_unit needs the table capacity")
+        sold_in_units = self.capacity is not None and self.capacity.unit is not None
+        if self.fees is not None and self.fees.per_unit is not None and not sold_in_units:
+            raise ValueError("fees.per_unit needs capacity.unit")
         return self

@@ -61,7 +61,7 @@ def test_a_sixth_service_is_a_file(tmp_path: Path) -> None:
         ('[terms.late_fee]\nclause = "9"\nrate = "1.1"\n', "less than or equal to 1"),
         ('[terms.capacity]\nclause = "1"\nunit = 100.5\n', 'write for example "100 GB"'),
         ('[terms.capacity]\nclause = "1"\nunit = "0 GB"\n', "greater than 0"),
-        ('[terms.fees]\nclause = "1"\nper_unit = 5000\n', "fees.per_unit needs the table capacity"),
+        ('[terms.fees]\nclause = "1"\nper_unit = 5000\n', "fees.per_unit needs capacity.unit"),
         ('[terms.fees]\nclause = "1"\ninitial = -1\n', "terms.fees.initial = -1"),
     ],
 )
