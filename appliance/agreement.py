@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
 from appliance.contract.entitlement import Entitlement, MalformedEntitlement
-from appliance.contract.profile import Meter, ServiceProfile
+from appliance.contract.profile import ServiceProfile
 from appliance.entitlements import Entitlements
 from appliance.errors import KurabakoError
 from appliance.evidence import EvidenceLog, Head
@@ -88,9 +89,10 @@ class Agreement:
         if entitlement is None:
             profile, limits = self._profile(settings.profile), [settings.capacity]
         else:
-            profile, limits = self._profile(entitlement.profile), [entitlement.capacity, settings.capacity]
+            profile = agreed_profile(self._profile(entitlement.profile), entitlement)
+            limits = [capacity_of(profile, entitlement), settings.capacity]
         capacity = min((limit for limit in limits if limit is not None), default=None)
-        if profile.meter is not Meter.STORED:
+        if not profile.holds:
             capacity = None
         return Contract(profile, capacity, self._reserve(capacity), entitlement)
 
@@ -131,11 +133,10 @@ class Agreement:
         return self._profiles[wanted]
 
     def _require_known(self, entitlement: Entitlement) -> None:
-        """Raises `MalformedEntitlement` when no plugin knows the profile, or it needs a capacity and there is none."""
+        """Raises `MalformedEntitlement` when no plugin knows the profile, or the two do not go together."""
         profile = self._profiles.get(entitlement.profile)
         if profile is None:
             known = T("this box knows {profiles}", profiles=", ".join(sorted(self._profiles)))
             value = f'"{entitlement.profile}"'
             raise MalformedEntitlement(T("{field} = {value}: {why}", field="profile", value=value, why=known))
-        if entitlement.capacity is None and profile.meter is not Meter.NONE:
-            raise MalformedEntitlement(T("the field {field} is missing", field="capacity"))
+        require_consistent(profile, entitlement)

@@ -7,10 +7,12 @@ value makes the whole of it refused, and every mistake is named with the value a
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+import re
+from datetime import UTC, date, datetime, time
+from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from appliance.allowed import allowed
 from appliance.errors import KurabakoError
@@ -77,6 +79,26 @@ def _moment(value: object) -> object:
     raise ValueError(T("write a moment with its offset, such as 2026-05-20T09:00:00+09:00"))
 
 
+def _clock_time(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        return time.fromisoformat(value)
+    raise ValueError(T("write a time of day such as 22:00"))
+
+
+def _address(value: object) -> object:
+    try:
+        return str(ip_address(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise ValueError(T("write an IP address such as 10.1.2.3")) from None
+
+
+def _protocol(value: object) -> object:
+    match = re.fullmatch(r"[a-z][a-z0-9+.-]{0,15}:([0-9]{1,5})", value) if isinstance(value, str) else None
+    if match is not None and 1 <= int(match[1]) <= 65535:
+        return value
+    raise ValueError(T("write a protocol and its port, such as https:443"))
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 BoxId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -86,6 +108,10 @@ Size = Annotated[int, BeforeValidator(_size), Field(gt=0, lt=2**63)]
 """Bytes, or written with their unit."""
 CalendarDate = Annotated[date, BeforeValidator(_calendar_date)]
 """A day of Japan's civil calendar."""
+ClockTime = Annotated[time, BeforeValidator(_clock_time), PlainSerializer(lambda at: f"{at:%H:%M}")]
+IpAddress = Annotated[str, BeforeValidator(_address)]
+Protocol = Annotated[str, BeforeValidator(_protocol)]
+"""What is spoken and to which port: `https:443`."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 
 

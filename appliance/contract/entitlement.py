@@ -17,13 +17,16 @@ from appliance.contract.conduct import ConnectionType, Role
 from appliance.contract.document import (
     BoxId,
     CalendarDate,
+    ClockTime,
     Document,
     Id,
+    IpAddress,
     Malformed,
     Mistaken,
     Moment,
     Name,
     Number,
+    Protocol,
     Size,
     joined,
     read_object,
@@ -52,6 +55,8 @@ class Account(Document):
 
     user_id: Id
     buckets: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
+    viewers: Annotated[tuple[Name, ...], Field(strict=False, max_length=100)] = ()
+    """Who may see what is in them; none is said to be nobody in particular."""
 
 
 class Option(Document):
@@ -66,6 +71,35 @@ class Option(Document):
         if self.ends_on is not None and self.ends_on < self.starts_on:
             raise ValueError(T("ends_on must not be before starts_on"))
         return self
+
+
+class Fee(Document):
+    """What is charged, in whole yen without tax, from the day it was agreed for."""
+
+    amount: Annotated[int, Field(ge=0, lt=2**53)]
+    kind: Literal["monthly", "initial", "yearly", "other"] = "monthly"
+    effective_on: CalendarDate
+
+
+class BackupWindow(Document):
+    """The time that is meant for backups, in Japan's time; it may pass midnight."""
+
+    starts: ClockTime
+    ends: ClockTime
+
+    @model_validator(mode="after")
+    def _lasts(self) -> BackupWindow:
+        if self.starts == self.ends:
+            raise ValueError(T("starts and ends must not be the same time"))
+        return self
+
+
+class HostsEntry(Document):
+    """A name and the address the provider gives for it (hosts file or DNS of a VPN)."""
+
+    what: Literal["storage", "console", "bucket"]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    address: IpAddress
 
 
 class Entitlement(Document):
@@ -89,13 +123,29 @@ class Entitlement(Document):
     term_years: Annotated[int, Field(ge=1, le=30)] | None = None
     units: Annotated[int, Field(ge=1, le=100_000)] | None = None
     capacity: Size | None = None
-    """None: the contract has no capacity, as its profile says too."""
+    """None: what `units` come to, or the contract has no capacity, as its profile says too."""
+    features: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
     devices: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
     accounts: Annotated[tuple[Account, ...], Field(strict=False, max_length=100)] = ()
     org_string: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] | None = None
     connection_type: Annotated[ConnectionType, Field(strict=False)] | None = None
+    vpn_service: bool = False
+    site_country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    """Where the box stands: `JP`."""
+    protocols: Annotated[tuple[Protocol, ...], Field(strict=False, max_length=20)] = ()
+    """The only ones that may be spoken, where the terms have them listed: `https:443`."""
+    hosts: Annotated[tuple[HostsEntry, ...], Field(strict=False, max_length=200)] = ()
+    reseller: Name | None = None
+    cloud_arranged_by: Literal["provider", "customer"] | None = None
+    delivered_on: CalendarDate | None = None
+    fees: Annotated[tuple[Fee, ...], Field(strict=False, max_length=50)] = ()
+    closed: Annotated[tuple[CalendarDate, ...], Field(strict=False, max_length=200)] = ()
+    """The provider's own holidays."""
+    backup_window: BackupWindow | None = None
     contacts: Annotated[tuple[Contact, ...], Field(strict=False, max_length=20)] = ()
     options: Annotated[tuple[Option, ...], Field(strict=False, max_length=50)] = ()
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """What was agreed otherwise than in the terms: tables of the profile's `terms`, in the same words."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Entitlement:
