@@ -17,6 +17,8 @@ from pathlib import Path as FilePath
 
 from appliance.sources.interface import Entry, EntryType, Path
 from appliance.storage.interface import Buffer
+from appliance.targets.opened import Opened
+from appliance.targets.writeback import WriteBehind
 
 _KEPT_DIRECTORIES = 256
 _KEPT_FILES = 128
@@ -36,18 +38,6 @@ _DEVICE_TYPES = {
 }
 
 
-class Opened:
-    """An open directory, or whatever else is held on to; closed when nobody uses it any more."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
-
-
 class LocalTarget:
     """The tree below `root`. Any number of threads may use one object.
 
@@ -62,6 +52,7 @@ class LocalTarget:
         self._open: OrderedDict[Path, Opened] = OrderedDict()
         self._files: OrderedDict[Path, Opened] = OrderedDict()
         self._lock = threading.Lock()
+        self._write_behind = WriteBehind()
         self._numbers = count()
         self._is_root = os.geteuid() == 0
         self._inherits_acl = False
@@ -88,6 +79,7 @@ class LocalTarget:
             self._open.clear()
             self._files.clear()
             self._root = None
+        self._write_behind.end()
 
     def _directory(self, path: Path) -> Opened:
         """The open directory at `path`, reached from its nearest open ancestor."""
@@ -159,6 +151,11 @@ class LocalTarget:
         staged = self._staged_name(path)
         self._keep(staged, Opened(self._create(staged)))
         return LocalUnfinished(self, staged, path)
+
+    def _write_piece(self, staged: Path, offset: int, data: Buffer) -> None:
+        opened = self._unfinished(staged)
+        _write_with_holes(opened.fd, offset, data)
+        self._write_behind.wrote(opened, offset, len(data))
 
     def _unfinished(self, staged: Path) -> Opened:
         """The file of this temporary name, open."""
@@ -282,7 +279,7 @@ class LocalUnfinished:
         self._path = path
 
     def write(self, offset: int, data: Buffer) -> None:
-        _write_with_holes(self._target._unfinished(self._staged).fd, offset, data)
+        self._target._write_piece(self._staged, offset, data)
 
     def finish(self, entry: Entry) -> bool:
         return self._target._finish(self._staged, self._path, entry)
@@ -322,12 +319,19 @@ def _remove_xattr(place: int | bytes, name: str) -> None:
 
 def _write_with_holes(fd: int, offset: int, data: Buffer) -> None:
     """Writes `data` into a new file, leaving out blocks that are all zeros."""
-    if bytes(data).find(_ZERO_BLOCK) < 0:
+    if _searchable(data).find(_ZERO_BLOCK) < 0:
         _write_all(fd, offset, memoryview(data))
         return
     view = memoryview(data)
     for start, end in _data_extents(view, offset):
         _write_all(fd, offset + start, view[start:end])
+
+
+def _searchable(data: Buffer) -> bytes | bytearray:
+    """The same bytes with a `find`, copied only where they are a part of something larger."""
+    if isinstance(data, memoryview):
+        return data.obj if isinstance(data.obj, bytearray) and len(data.obj) == len(data) else bytes(data)
+    return data
 
 
 def _data_extents(data: memoryview, offset: int) -> Iterator[tuple[int, int]]:
