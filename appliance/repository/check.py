@@ -21,11 +21,11 @@ from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import MAX_KEY_FILE
 from appliance.repository.overlap import overlapped
 from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
-from appliance.repository.reader import CROWDED, blob_name, decode_blob
+from appliance.repository.reader import CROWDED, blob_name, decode_blobs
 from appliance.repository.repository import Repository
 from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, Tree, is_valid_name
 from appliance.repository.trees import BATCH, load_trees
-from appliance.storage.interface import Buffer, ObjectInfo
+from appliance.storage.interface import ObjectInfo
 from appliance.text import T, Text
 
 
@@ -292,13 +292,10 @@ class _Check:
             self.report.error("pack-header", name, error.what)
         self.check_blobs(memoryview(pack), ordered)
 
-    def check_blobs(self, pack: Buffer, blobs: Sequence[PackedBlob]) -> None:
-        for blob in blobs:
-            sealed = pack[blob.offset : blob.offset + blob.length]
-            try:
-                decode_blob(self.repository.sealer, sealed, blob.id, blob.uncompressed_length or None)
-            except DamagedData as error:
-                self.report.error("blob-damaged", blob_name(blob.type, blob.id), error.what)
+    def check_blobs(self, pack: memoryview, blobs: Sequence[PackedBlob]) -> None:
+        for blob, content in decode_blobs(self.repository.sealer, pack, blobs):
+            if isinstance(content, DamagedData):
+                self.report.error("blob-damaged", blob_name(blob.type, blob.id), content.why)
 
 
 def _no_progress(done: int, total: int, /) -> None:

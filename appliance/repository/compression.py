@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Sequence
+from itertools import chain
 
 import zstandard
 
@@ -50,6 +52,25 @@ def decompress(frame: Buffer, limit: int) -> bytes:
         return _contexts.decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError:
         raise DamagedData(T("It cannot be decompressed.")) from None
+
+
+def decompress_many(data: Buffer, extents: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[memoryview]:
+    """The contents of the frames at `extents` (offset, length) in `data`, of exactly these sizes.
+
+    Other threads run meanwhile: once for all, not once for each. Raises `DamagedData` when any is not so.
+    """
+    if not sizes:
+        return []
+    segments = struct.pack(f"<{2 * len(extents)}Q", *chain.from_iterable(extents))
+    try:
+        contents = _contexts.decompressor.multi_decompress_to_buffer(
+            zstandard.BufferWithSegments(data, segments),
+            decompressed_sizes=struct.pack(f"<{len(sizes)}Q", *sizes),
+            threads=0,
+        )
+    except (zstandard.ZstdError, ValueError):
+        raise DamagedData(T("It cannot be decompressed.")) from None
+    return [memoryview(contents[number]) for number in range(len(contents))]  # type: ignore[arg-type]
 
 
 def _decompress_unsized(frame: Buffer, limit: int) -> bytes:

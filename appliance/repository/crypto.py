@@ -12,8 +12,9 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hmac import compare_digest
+from itertools import accumulate
 from typing import TypeAlias
 
 import msgspec
@@ -144,6 +145,38 @@ class Sealer:
         contexts.decryptor.reset_nonce(iv)
         contexts.decryptor.update_into(ciphertext, plaintext)
         return plaintext.toreadonly()
+
+    def open_many(self, sealed: Sequence[Buffer]) -> tuple[memoryview, list[int]]:
+        """The plaintexts one after another, and where each begins, the end last.
+
+        For small ones this is cheaper than one by one. Raises `DamagedData` when any is not as it was written.
+        """
+        views = [memoryview(each) for each in sealed]
+        if any(len(view) < OVERHEAD for view in views):
+            raise DamagedData(T("It is too short."))
+        contexts = self._contexts
+        ivs = [bytes(view[:IV_SIZE]) for view in views]
+        nonces = contexts.nonce_encryptor.update(b"".join(ivs))
+        mac_r, tag = self._key.mac_r, Poly1305.generate_tag
+        tags = b"".join(
+            [
+                tag(mac_r + nonces[at : at + IV_SIZE], view[IV_SIZE:-TAG_SIZE])
+                for at, view in zip(range(0, len(nonces), IV_SIZE), views, strict=True)
+            ]
+        )
+        if not all(map(any, ivs)) or not compare_digest(tags, b"".join([view[-TAG_SIZE:] for view in views])):
+            raise DamagedData(T("It was altered after it was written, or it belongs to another repository."))
+        starts = list(accumulate((len(view) - OVERHEAD for view in views), initial=0))
+        plaintext = memoryview(bytearray(starts[-1]))
+        reset, update = contexts.decryptor.reset_nonce, contexts.decryptor.update_into
+        for iv, view, start, end in zip(ivs, views, starts, starts[1:], strict=False):
+            reset(iv)
+            update(view[IV_SIZE:-TAG_SIZE], plaintext[start:end])
+        return plaintext.toreadonly(), starts
+
+    def export(self) -> bytes:
+        """The key's JSON, for a process of our own and over a pipe; never anywhere else."""
+        return self._key.to_json()
 
 
 def decode_base64(text: str) -> bytes:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from appliance.errors import KurabakoError
-from appliance.repository.compression import decompress
+from appliance.repository.compression import decompress, decompress_many
 from appliance.repository.crypto import Sealer
 from appliance.repository.errors import DamagedData
 from appliance.repository.ids import BlobType, FileType, content_id, object_key
 from appliance.repository.index import BlobLocation
+from appliance.repository.pack import PackedBlob
 from appliance.storage.interface import Buffer, Storage
 from appliance.text import T
 
@@ -20,6 +21,9 @@ MAX_GAP = 1 << 20
 MAX_READ = 32 << 20
 """Bytes of one request, but for a single larger blob."""
 
+_GROUP = 512
+_GROUP_BYTES = 1 << 20
+"""Blobs, and their bytes, that are decoded together; a larger one is decoded alone."""
 
 CROWDED = 200
 """Blobs of one pack that are small for the most part. Each then costs more of Python's time than of anybody's who works
@@ -51,6 +55,60 @@ def decode_blob(sealer: Sealer, sealed: Buffer, blob_id: bytes, uncompressed_len
     return plain
 
 
+def decode_blobs(
+    sealer: Sealer, pack: memoryview, blobs: Iterable[PackedBlob]
+) -> Iterator[tuple[PackedBlob, Buffer | DamagedData]]:
+    """The content of each blob, whose offset is that in `pack`, or why it is damaged. Small ones go together."""
+    for group in _groups(blobs):
+        try:
+            yield from zip(group, _decode_group(sealer, pack, group), strict=True)
+            continue
+        except DamagedData:
+            pass  # which of them is told below
+        for blob in group:
+            try:
+                sealed = pack[blob.offset : blob.offset + blob.length]
+                yield blob, decode_blob(sealer, sealed, blob.id, blob.uncompressed_length or None)
+            except DamagedData as damage:
+                yield blob, damage.named(blob_name(blob.type, blob.id))
+
+
+def _groups(blobs: Iterable[PackedBlob]) -> Iterator[list[PackedBlob]]:
+    group: list[PackedBlob] = []
+    size = 0
+    for blob in blobs:
+        plain = blob.plain_length
+        if group and (size + plain > _GROUP_BYTES or len(group) == _GROUP):
+            yield group
+            group, size = [], 0
+        group.append(blob)
+        size += plain
+    if group:
+        yield group
+
+
+def _decode_group(sealer: Sealer, pack: memoryview, group: Sequence[PackedBlob]) -> list[Buffer]:
+    """The content of all of them. Raises `DamagedData` when any is damaged."""
+    if len(group) == 1:
+        (blob,) = group
+        sealed = pack[blob.offset : blob.offset + blob.length]
+        return [decode_blob(sealer, sealed, blob.id, blob.uncompressed_length or None)]
+    plain, starts = sealer.open_many([pack[blob.offset : blob.offset + blob.length] for blob in group])
+    frames = [
+        (start, end - start, blob.uncompressed_length)
+        for blob, start, end in zip(group, starts, starts[1:], strict=False)
+        if blob.uncompressed_length
+    ]
+    unpacked = iter(decompress_many(plain, [frame[:2] for frame in frames], [frame[2] for frame in frames]))
+    contents: list[Buffer] = [
+        next(unpacked) if blob.uncompressed_length else plain[start:end]
+        for blob, start, end in zip(group, starts, starts[1:], strict=False)
+    ]
+    if [content_id(content) for content in contents] != [blob.id for blob in group]:
+        raise DamagedData(T("Its content does not match its name."))
+    return contents
+
+
 def read_blob(storage: Storage, sealer: Sealer, wanted: WantedBlob) -> Buffer:
     """One blob's content. Raises `DamagedData`, or the storage's error."""
     kind, blob_id, location = wanted
@@ -75,17 +133,12 @@ def read_pack_blobs(
         except KurabakoError as error:
             yield from ((blob, error) for blob in run)
             continue
-        for blob in run:
-            at = blob.location.offset - start
-            try:
-                yield (
-                    blob,
-                    decode_blob(
-                        sealer, sealed[at : at + blob.location.length], blob.id, blob.location.uncompressed_length
-                    ),
-                )
-            except DamagedData as damage:
-                yield blob, damage.named(blob_name(blob.type, blob.id))
+        packed = (
+            PackedBlob(kind, blob_id, at.offset - start, at.length, at.uncompressed_length or 0)
+            for kind, blob_id, at in run
+        )
+        for blob, (_, content) in zip(run, decode_blobs(sealer, sealed, packed), strict=True):
+            yield blob, content
 
 
 def _runs(blobs: Sequence[WantedBlob]) -> Iterator[list[WantedBlob]]:

@@ -1,7 +1,7 @@
 """Large files reach the disk while the next pieces are still being decoded, and leave the page cache again.
 
-Otherwise a restore fills all memory with pages that nobody reads again, which pushes out what others need, and which the
-kernel, and on a virtual machine its host, must first find: that took two thirds of a large restore's processor time.
+Otherwise a restore fills all memory with pages that nobody reads again. They push out what others need, and the kernel,
+on a virtual machine also its host, must first find them: that took two thirds of a large restore's processor time.
 """
 
 from __future__ import annotations
