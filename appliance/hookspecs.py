@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
-from pydantic import BaseModel
 
-from appliance.contract.profile import ServiceProfile
-from appliance.hardware import Board
 from appliance.sources.interface import FoundSource, OnSourceEvent, Source, Watch
 from appliance.status.model import Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import StorageKind
 from appliance.text import Text
 
-if TYPE_CHECKING:  # Slow to import, and no plugin without commands or routes needs them.
+if TYPE_CHECKING:  # Slow to import, and needed only where a plugin hands one out: `plugins.promises` finds them then.
     import typer
     from fastapi import APIRouter
+    from pydantic import BaseModel
+
+    from appliance.contract.profile import ServiceProfile
+    from appliance.hardware import Board
 
 PROJECT = "kurabako"
 ENTRY_POINT_GROUP = "kurabako.plugins"

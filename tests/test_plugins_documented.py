@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from pydantic import BaseModel
 
+from appliance.contract.profile import ServiceProfile
 from appliance.hookspecs import KurabakoSpec, PluginContext
 from appliance.plugins import PluginManager
 
@@ -64,7 +65,7 @@ def test_what_a_hook_hands_out_is_described_with_its_fields(hook: str) -> None:
     import typer
     from fastapi import APIRouter
 
-    names = {"typer": typer, "APIRouter": APIRouter}
+    names = {"typer": typer, "APIRouter": APIRouter, "BaseModel": BaseModel, "ServiceProfile": ServiceProfile}
     handed = get_args(get_type_hints(getattr(KurabakoSpec, hook), localns=names)["return"])[0]
     text = about(hook)
     assert f"`{handed.__name__}`" in text

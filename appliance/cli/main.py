@@ -23,9 +23,10 @@ import typer.core
 import typer.main
 
 from appliance.cli.context import DEFAULT_CONFIG, Invocation, invocation
+from appliance.cli.lazy import registered, translate_command
 from appliance.cli.output import InternalError, Printer, language_of
 from appliance.errors import ExitCode, KurabakoError
-from appliance.text import LANGUAGES, T, Text, translate
+from appliance.text import LANGUAGES, T, Text
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +78,12 @@ class RootGroup(typer.core.TyperGroup):
         else:
             command = self._flat.get(cmd_name) or self._plugins(ctx).get(cmd_name)
         if command is not None and (language := ctx.ensure_object(Invocation).language) != "en":
-            _translate(command, language)
+            translate_command(command, language)
         return command
 
     @cached_property
     def _flat(self) -> Mapping[str, Any]:
-        collected = typer.Typer()
-        for module in MODULES:
-            importlib.import_module(module).register(collected)
-        return typer.main.get_group(collected).commands
+        return {name: command for module in MODULES for name, command in registered(module).items()}
 
     def _plugins(self, ctx: Any) -> Mapping[str, Any]:
         if self._plugin_groups is None:
@@ -93,18 +91,6 @@ class RootGroup(typer.core.TyperGroup):
 
             self._plugin_groups = command_groups(ctx.ensure_object(Invocation).config)
         return self._plugin_groups
-
-
-def _translate(command: Any, language: str) -> None:
-    """Puts help texts, whose English is the catalogue's key, into `language`, down to the last option."""
-    for name in ("help", "short_help"):
-        if getattr(command, name, None):
-            setattr(command, name, translate(getattr(command, name), language))
-    for parameter in command.params:
-        if getattr(parameter, "help", None):
-            parameter.help = translate(parameter.help, language)
-    for sub in getattr(command, "commands", {}).values():
-        _translate(sub, language)
 
 
 app = typer.Typer(cls=RootGroup, invoke_without_command=True)
@@ -167,7 +153,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     _log_to(verbose=False)
     command = typer.main.get_command(app)
     if language != "en":
-        _translate(command, language)
+        translate_command(command, language)
     failure: KurabakoError | None
     try:
         code = command.main(words, "kurabako", standalone_mode=False, obj=Invocation(config, language))

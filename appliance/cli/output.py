@@ -16,14 +16,14 @@ from dataclasses import is_dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.text import Text as Styled
+from typing import TYPE_CHECKING, Any, TextIO
 
 from appliance.errors import KurabakoError
 from appliance.status.model import Progress
 from appliance.text import LANGUAGES, T, Text, visible
+
+if TYPE_CHECKING:  # Slow to import; most commands print plain lines.
+    from rich.console import Console
 
 OnProgress = Callable[[Progress], None]
 
@@ -88,6 +88,7 @@ class Printer:
         if self.as_json:
             return
         from rich.table import Table
+        from rich.text import Text as Styled
 
         cells = [list(row) for row in rows]
         table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
@@ -142,6 +143,8 @@ class Printer:
             yield on_progress
 
     def _console(self, stream: TextIO) -> Console:
+        from rich.console import Console
+
         return Console(
             file=stream, width=None if stream.isatty() else _UNBROKEN, markup=False, highlight=False, emoji=False
         )

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import repo_backup, repo_check, repo_keys, repo_look, repo_restore, repo_upkeep
 from appliance.cli.context import JsonOption, printer
+from appliance.cli.lazy import LazyGroup
 from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, remember, this_host, this_user
 from appliance.repository import Repository
 from appliance.repository.memory import prepare_process
 from appliance.text import T
 
+
+class RepoGroup(LazyGroup):
+    """The commands, in the order of their help."""
+
+    parts = {  # noqa: RUF012 - a ClassVar of the base
+        "backup": "appliance.cli.repo_backup",
+        "snapshots": "appliance.cli.repo_look",
+        "ls": "appliance.cli.repo_look",
+        "stats": "appliance.cli.repo_look",
+        "restore": "appliance.cli.repo_restore",
+        "check": "appliance.cli.repo_check",
+        "forget": "appliance.cli.repo_upkeep",
+        "prune": "appliance.cli.repo_upkeep",
+        "make-room": "appliance.cli.repo_upkeep",
+        "key": "appliance.cli.repo_keys",
+        "unlock": "appliance.cli.repo_keys",
+    }
+
+
 app = typer.Typer(
+    cls=RepoGroup,
     no_args_is_help=True,
     short_help=T("Any repository in restic's format, without a box.").message,
     help=T(
@@ -47,7 +67,3 @@ def init(
         T("Repository {id} was made in {location}.", id=repository.id[:10], location=storage.location),
         T("Keep the password safe: without it, nothing in the repository can ever be read."),
     )
-
-
-for part in (repo_backup, repo_look, repo_restore, repo_check, repo_upkeep, repo_keys):
-    part.register(app)

@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from appliance.contract.profile import ServiceProfile
 from appliance.errors import KurabakoError
 from appliance.hookspecs import Check, CheckResult, CommandGroup, PluginContext, SettingsSection, WebExtension
 from appliance.plugins.handed import GuardedChannel, GuardedOutput, GuardedWatches, guarded_listener
@@ -23,6 +20,11 @@ from appliance.status.model import PluginStatus, Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import Storage, StorageKind
 from appliance.text import T, Text
+
+if TYPE_CHECKING:  # Slow to import.
+    from pydantic import BaseModel
+
+    from appliance.contract.profile import ServiceProfile
 
 _PATH_NAME = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -8,6 +8,7 @@ the plugin hands it out, not when somebody opens a URL.
 from __future__ import annotations
 
 import collections.abc
+import importlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -78,16 +79,25 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
+class _Late(dict[str, Any]):
+    """What hookspecs names but does not import, as that is slow; imported when a hint that is looked at names it."""
+
+    _FROM: typing.ClassVar[Mapping[str, str]] = {
+        "APIRouter": "fastapi",
+        "BaseModel": "pydantic",
+        "Board": "appliance.hardware",
+        "ServiceProfile": "appliance.contract.profile",
+    }
+
+    def __missing__(self, name: str) -> Any:
+        if name == "typer":
+            return importlib.import_module(name)
+        return getattr(importlib.import_module(self._FROM[name]), name)
+
+
 @cache
 def _hints(of: Any) -> dict[str, Any]:
-    names: dict[str, Any] | None = None
-    if getattr(of, "__name__", "") in ("CommandGroup", "WebExtension"):
-        # hookspecs leaves these out until a plugin, which has imported them itself, hands one out.
-        import typer
-        from fastapi import APIRouter
-
-        names = {"typer": typer, "APIRouter": APIRouter}
-    return typing.get_type_hints(of, localns=names)
+    return typing.get_type_hints(of, localns=_Late())
 
 
 def _name(hint: Any) -> str:

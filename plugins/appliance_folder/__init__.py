@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.errors import KurabakoError
 from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
@@ -12,8 +12,10 @@ from appliance.sources.interface import FoundSource, Source, SourceNotFound
 from appliance.storage.interface import Storage, StorageKind
 from appliance.text import T, Text
 from appliance_folder.places import is_within
-from appliance_folder.settings import Folder, Folders
 from appliance_folder.storage import FolderStorage
+
+if TYPE_CHECKING:  # Slow to import; a storage needs no settings.
+    from appliance_folder.settings import Folder
 
 _KIND = "folder"
 
@@ -26,6 +28,8 @@ class FolderOfTheBox(KurabakoError):
 
 @hookimpl
 def settings_sections() -> Iterable[SettingsSection]:
+    from appliance_folder.settings import Folders
+
     return (SettingsSection("folders", Folders),)
 
 
@@ -36,6 +40,8 @@ def storages() -> Iterable[StorageKind]:
 
 @hookimpl
 def discover_sources(context: PluginContext) -> Iterable[FoundSource]:
+    from appliance_folder.settings import Folders
+
     folders = context.settings["folders"]
     assert isinstance(folders, Folders)
     return [_found(folder, context) for folder in folders.root]

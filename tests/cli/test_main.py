@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from appliance.cli import main
+from appliance.cli.lazy import registered
 from appliance.cli.main import run
+from appliance.cli.repo import RepoGroup
 from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T
 
@@ -241,3 +243,10 @@ def test_a_reader_that_has_gone_is_no_reason_for_a_traceback(unbuffered: str) ->
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_repo_names_every_command_of_its_modules() -> None:
+    """A command that a module registers and the group does not name could not be called."""
+    parts = RepoGroup.parts
+    for module in set(parts.values()):
+        assert set(registered(module)) == {name for name, its_module in parts.items() if its_module == module}
