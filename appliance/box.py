@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,10 +19,12 @@ from appliance.errors import KurabakoError
 from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
 from appliance.plugins import PluginManager
+from appliance.policy import KnownSource, NotCollectable, NotDesignated, Policies, ResolvedPolicy
 from appliance.recovery_key import new_recovery_key, write_recovery_key
 from appliance.repository import NotARepository, Repository
 from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
-from appliance.sources.interface import FoundSource, Source, SourceNotFound
+from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
+from appliance.sources.throttled import ThrottledSource
 from appliance.state import State
 from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
 from appliance.storage.interface import ObjectNotFound, PlaceNotFound, Storage
@@ -33,18 +35,6 @@ class NotSetUp(KurabakoError):
     """Something a job needs is not in the settings, or was not set up yet."""
 
     code = "box.not-set-up"
-
-
-class NotDesignated(KurabakoError):
-    """A source may not be backed up, because nobody designated it."""
-
-    code = "source.not-designated"
-
-
-class NotCollectable(KurabakoError):
-    """A source can be seen but not backed up."""
-
-    code = "source.not-collectable"
 
 
 HOME_KEY = "home"
@@ -68,18 +58,6 @@ class SetUp:
 def utc_now() -> datetime:
     """The real clock."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class KnownSource:
-    """A source that is there or designated; `present` and the facts are those of `found`."""
-
-    found: FoundSource
-    designated_at: datetime | None = None
-
-    @property
-    def designated(self) -> bool:
-        return self.designated_at is not None
 
 
 class Box:
@@ -327,6 +305,11 @@ class Box:
 
     # Sources
 
+    @cached_property
+    def policies(self) -> Policies:
+        """What is decided about each source, in the settings and on this box."""
+        return Policies(self.settings.policy, self.settings.policies, lambda: self.state)
+
     def known_sources(self) -> list[KnownSource]:
         """Every source that is there now, and every designated one, there or not; by id. Asks the plugins."""
         designated = {designation.source.id: designation for designation in self.state.designations()}
@@ -369,6 +352,11 @@ class Box:
                 todo=T("“kurabako sources” lists the sources and which of them are designated."),
             )
 
+    def set_policy(self, source_id: str, name: str, words: Sequence[str] | None) -> ResolvedPolicy:
+        """Sets a value of a source's policy, or with None takes it back. Raises `PolicyMistake`, `SourceNotFound`."""
+        found = self.find_source(source_id).found
+        return self.policies.take_back(found, name) if words is None else self.policies.choose(found, name, words)
+
     def require_designated(self, source_id: str) -> KnownSource:
         """The designated source with this id, there or not; `SourceNotFound`, `NotDesignated`."""
         known = self.find_source(source_id)
@@ -381,7 +369,7 @@ class Box:
         return known
 
     def open_source(self, source_id: str) -> Source:
-        """Opens a designated source for reading; raises when it is not designated or not there."""
+        """Opens a designated source for reading, as its policy says; raises when it is not designated or not there."""
         known = self.require_designated(source_id)
         if not known.found.present:
             raise SourceNotFound(
@@ -389,4 +377,6 @@ class Box:
                 safe=T("Its earlier snapshots are unharmed."),
                 todo=T("Plug the disk in, or start the server that has the share, and run the backup again."),
             )
-        return self.plugins.open_source(self.context, known.found)
+        policy = self.policies.of(known.found)
+        source = self.plugins.open_source(self.context, known.found, OpenOptions(policy.cross_file_systems))
+        return ThrottledSource(source, policy.read_limit) if policy.read_limit else source

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from appliance.sources.interface import FoundSource, OnSourceEvent, Source, Watch
+from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions, Source, Watch
 from appliance.status.model import Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import StorageKind
@@ -118,8 +118,8 @@ class KurabakoSpec:
         raise NotImplementedError
 
     @hookspec(firstresult=True)
-    def open_source(self, context: PluginContext, source: FoundSource) -> Source | None:
-        """Opens a designated source for reading, or None when it is another plugin's."""
+    def open_source(self, context: PluginContext, source: FoundSource, options: OpenOptions) -> Source | None:
+        """Opens a designated source for reading as `options` say, or None when it is another plugin's."""
         raise NotImplementedError
 
     @hookspec

@@ -16,6 +16,7 @@ from pathlib import Path
 TOOLS: dict[str, tuple[str, str]] = {
     # name in the marker: (program or file that must be there, Debian package)
     "restic": ("restic", "restic"),
+    "git": ("git", "git"),
     "borg": ("borg", "borgbackup"),
     "smbd": ("/usr/sbin/smbd", "samba"),
     "smbclient": ("smbclient", "smbclient"),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.box import Box, NotCollectable, NotSetUp
+from appliance.box import Box, NotSetUp
 from appliance.errors import KurabakoError
+from appliance.policy import NotCollectable
 from appliance.recovery_key import ALPHABET, CannotSetUp, new_recovery_key, write_recovery_key
 from appliance.sources.interface import SourceNotFound
 

@@ -18,8 +18,9 @@ from appliance import __version__
 from appliance.backup.files import Events, FileReaders, FileTask, is_large
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import is_unchanged, node_of
-from appliance.backup.plan import BackupPlan, path_names
+from appliance.backup.plan import BackupPlan, path_names, printable, shown
 from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
+from appliance.backup.settling import Settling, StillWritten
 from appliance.repository import (
     BlobType,
     BlobWriter,
@@ -30,8 +31,8 @@ from appliance.repository import (
     SnapshotSummary,
     from_datetime,
 )
-from appliance.sources.excludes import Excludes
 from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, Source, SourceError
+from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
 from appliance.status.model import Outcome, Progress
 from appliance.text import T
@@ -64,7 +65,7 @@ def execute_backup(
     sources = list(source) if isinstance(source, Sequence) else [source]
     if tuple(each.id for each in sources) != plan.source_ids:
         raise ValueError("these are not the sources that were planned")
-    run = _Run(repository, plan, on_progress, cancelled)
+    run = _Run(repository, plan, now, on_progress, cancelled)
     try:
         with repository.writer() as writer:
             run.collect(writer, sources, workers)
@@ -87,6 +88,7 @@ class _Run:
         self,
         repository: Repository,
         plan: BackupPlan,
+        now: Callable[[], datetime],
         on_progress: Callable[[Progress], None] | None,
         cancelled: Callable[[], bool],
     ) -> None:
@@ -94,7 +96,8 @@ class _Run:
         self._plan = plan
         self._on_progress = on_progress
         self._cancelled = cancelled
-        self._excludes = Excludes(plan.excludes)
+        self._selection = Selection(plan.excludes, plan.includes)
+        self._settling = Settling(plan.settle, now)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._unreadable: list[Unreadable] = []
@@ -123,6 +126,7 @@ class _Run:
                 self._collect_source(source, root, inner[path_names(source.snapshot_path)[:-1]])
             for names in sorted(inner, key=len, reverse=True):
                 self._folders.close(inner[names])
+            self._submit_held_back()
             self._readers.finish()
         except BaseException as failure:
             self._readers.abort(failure)
@@ -216,9 +220,9 @@ class _Run:
         self._check()
         self._report_progress(path)
         try:
-            entries = list_directory(source, path, self._excludes)
+            entries = list_directory(source, path, self._selection)
         except OtherFileSystem:
-            self._not_crossed.append(_display(source, path))
+            self._not_crossed.append(shown(source, path))
             return []
         except SourceError as error:
             self._on_error(source, path, error)
@@ -256,7 +260,11 @@ class _Run:
                 unchanged_bytes += entry.size
             else:
                 self._folders.expect(folder, 1)
-                self._readers.submit(FileTask(source, entry_path, entry, node, previous, folder))
+                task = FileTask(source, entry_path, entry, node, previous, folder)
+                if self._settling.is_written(entry):
+                    self._settling.hold(task)
+                else:
+                    self._readers.submit(task)
         if unchanged:
             with self._lock:
                 self._counts["files_unmodified"] += unchanged
@@ -265,6 +273,26 @@ class _Run:
                 self._bytes_done += unchanged_bytes
         below.reverse()
         return below
+
+    def _submit_held_back(self) -> None:
+        """Reads what has settled meanwhile; of the rest the snapshot has what the parent has, if anything."""
+        self._readers.flush()
+        for directory, tasks in self._settling.held():
+            source = tasks[0].source
+            now = {entry.name: entry for entry in self._list(source, directory) or () if entry.type is _FILE}
+            for task in tasks:
+                entry = now.get(task.path[-1])
+                if entry is not None and self._settling.is_written(entry):
+                    self._on_error(source, task.path, StillWritten(task.path))
+                    self._folders.settle([(task.folder, task.previous if self._is_kept(task.previous) else None)])
+                elif entry is not None and self._complete(source, task.path, entry):
+                    self._readers.submit(task._replace(entry=entry, node=node_of(entry)))
+                else:
+                    self._folders.settle([(task.folder, None)])
+
+    def _is_kept(self, previous: Node | None) -> bool:
+        """Whether the parent snapshot has a file there whose content is still stored."""
+        return previous is not None and self._is_reusable(previous, previous, trusts_inode=False)
 
     def _is_reusable(self, node: Node, previous: Node, trusts_inode: bool) -> bool:
         """Whether the file's content is that of the parent snapshot, and still stored."""
@@ -313,7 +341,7 @@ class _Run:
                 return
             if error.lost:
                 self._lost.add(source.id)
-            self._unreadable.append(Unreadable(_display(source, path), error.what))
+            self._unreadable.append(Unreadable(shown(source, path), error.what))
 
     def _report_progress(self, path: Path) -> None:
         if self._on_progress is None:
@@ -353,7 +381,7 @@ class _Run:
                 time=summary.backup_start,
                 parent=plan.parent.id if plan.parent else None,
                 tree=self._tree.hex(),
-                paths=[_printable(path) for path in plan.paths],
+                paths=[printable(path) for path in plan.paths],
                 hostname=plan.hostname,
                 username=plan.username,
                 uid=os.getuid(),
@@ -367,14 +395,3 @@ class _Run:
         return BackupReport(
             outcome, snapshot, summary, tuple(self._unreadable), tuple(self._not_crossed), bool(self._lost)
         )
-
-
-def _display(source: Source, path: Path) -> str:
-    return b"/".join((source.snapshot_path.rstrip("/").encode("utf-8", "surrogateescape"), *path)).decode(
-        "utf-8", "backslashreplace"
-    )
-
-
-def _printable(path: str) -> str:
-    """A snapshot's paths are text, which a name that is no UTF-8 is not."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

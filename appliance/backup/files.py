@@ -217,6 +217,10 @@ class FileReaders:
         if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
             self._hand_over_batch()
 
+    def flush(self) -> None:
+        """Lets what waits for its batch to fill be read."""
+        self._hand_over_batch()
+
     def finish(self) -> None:
         """Waits until every file is read and saved."""
         self._hand_over_batch()

@@ -10,7 +10,7 @@ from itertools import pairwise
 from appliance.backup.report import LOST_TAG
 from appliance.errors import ExitCode, KurabakoError
 from appliance.repository import Repository, Snapshot
-from appliance.sources.interface import Source
+from appliance.sources.interface import Path, Source
 from appliance.text import T
 
 AUTO = "auto"
@@ -44,6 +44,8 @@ class BackupPlan:
     paths: tuple[str, ...]
     tags: tuple[str, ...]
     excludes: tuple[str, ...]
+    includes: tuple[str, ...]
+    settle: float
     parent: Snapshot | None
 
     @property
@@ -66,13 +68,16 @@ def plan_backup(
     username: str = "",
     tags: Sequence[str] = (),
     excludes: Sequence[str] = (),
+    includes: Sequence[str] = (),
+    settle: float = 0.0,
     parent: str | None = AUTO,
 ) -> BackupPlan:
     """Plans one snapshot of one or several sources. Nothing is written.
 
-    `parent` names the snapshot whose unchanged files are not read again: `AUTO`, an id or `latest`, or None to
-    read everything. The repository's index is loaded if that has not been done. Raises `OverlappingSources`,
-    `SnapshotNotFound` and what reading the repository raises.
+    `excludes` and `includes` are patterns (`appliance.sources.selection`). Files that were modified within the last
+    `settle` seconds are read at the end of the run. `parent` names the snapshot whose unchanged files are not read
+    again: `AUTO`, an id or `latest`, or None to read everything. The repository's index is loaded if that has not been
+    done. Raises `OverlappingSources`, `PatternError`, `SnapshotNotFound` and what reading the repository raises.
     """
     sources = list(source) if isinstance(source, Sequence) else [source]
     if not sources:
@@ -94,6 +99,8 @@ def plan_backup(
         paths=paths,
         tags=tuple(tags),
         excludes=tuple(excludes),
+        includes=tuple(includes),
+        settle=settle,
         parent=found,
     )
 
@@ -116,3 +123,15 @@ def _check_apart(paths: Sequence[str]) -> None:
 def path_names(path: str) -> tuple[bytes, ...]:
     """The names that lead from the root of a snapshot to `path`."""
     return tuple(name.encode("utf-8", "surrogateescape") for name in path.split("/") if name)
+
+
+def shown(source: Source, path: Path) -> str:
+    """A path of a source as people see it in a snapshot."""
+    return b"/".join((source.snapshot_path.rstrip("/").encode("utf-8", "surrogateescape"), *path)).decode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def printable(path: str) -> str:
+    """A snapshot's paths are text, which a name that is no UTF-8 is not."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

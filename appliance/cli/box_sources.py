@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from appliance.cli import box_policy
+from appliance.cli.box_policy import SourceArgument
 from appliance.cli.box_session import asked_or, opened_box
 from appliance.cli.context import JsonOption, printer
 from appliance.status.model import SourceStatus
 from appliance.status.words import moment, source_kind
 from appliance.text import T, Text
 from appliance.units import format_size
-
-SourceArgument = Annotated[str, typer.Argument(metavar="ID", help=T("An ID from “kurabako sources”.").message)]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(sources)
     group.command(help=T("Mark a source for backing up.").message)(designate)
     group.command(help=T("End backing up a source; its snapshots stay.").message)(undesignate)
+    box_policy.register(group)
     app.add_typer(group, name="sources")
 
 

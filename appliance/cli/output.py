@@ -181,3 +181,14 @@ class InternalError(KurabakoError):
             safe=T("What is already stored is not affected."),
             todo=T("Try again with --verbose, which shows the details, and report them to your provider."),
         )
+
+
+def value_word(value: Any) -> Text | str:
+    """A value of the settings, as JSON has it, for people."""
+    if value is None or value == "" or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return T("yes") if value else T("no")
+    if isinstance(value, list):
+        return ", ".join(str(element) for element in value)
+    return str(value)

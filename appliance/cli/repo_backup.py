@@ -26,9 +26,10 @@ from appliance.cli.repo_session import (
 )
 from appliance.errors import ExitCode
 from appliance.repository import Repository
-from appliance.sources.excludes import Excludes
 from appliance.sources.interface import Entry, EntryType, Source, SourceNotFound
 from appliance.sources.local import LocalSource
+from appliance.sources.patterns import PatternError
+from appliance.sources.selection import Selection
 from appliance.sources.walk import walk
 from appliance.status.model import Outcome
 from appliance.text import T
@@ -77,6 +78,7 @@ def backup(
 ) -> None:
     out = printer(context, as_json)
     limit = _limit(capacity)
+    _require_patterns(excludes)
     access = Access.of(context, repo, password_file)
     sources, absent = _sources(paths)
     began = time.monotonic()
@@ -120,6 +122,13 @@ def _limit(capacity: str) -> int | None:
         raise typer.BadParameter(str(error), param_hint="--capacity") from None
 
 
+def _require_patterns(excludes: Sequence[str]) -> None:
+    try:
+        Selection(excludes)
+    except PatternError as error:
+        raise typer.BadParameter(str(error), param_hint="--exclude") from None
+
+
 def _sources(paths: Sequence[Path]) -> tuple[list[LocalSource], list[Unreadable]]:
     """What is there to be backed up, and what is not there. Raises `SourceNotFound` when nothing is."""
     sources: list[LocalSource] = []
@@ -155,7 +164,7 @@ def _surely_fits(sources: Sequence[Source], excludes: Sequence[str], ledger: Led
 def _entries(source: Source, excludes: Sequence[str]) -> Iterator[Entry]:
     """The source's root and everything below it that can be listed."""
     yield source.root()
-    for _, entry in walk(source, Excludes(excludes), on_error=lambda *_: None):
+    for _, entry in walk(source, Selection(excludes), on_error=lambda *_: None):
         yield entry
 
 

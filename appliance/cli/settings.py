@@ -10,10 +10,12 @@ import typer
 from pydantic import BaseModel, RootModel, SecretStr
 
 from appliance.cli.context import JsonOption, invocation, printer
+from appliance.cli.output import value_word
 from appliance.cli.plugins import load
 from appliance.entitlements import read_provider_key
 from appliance.errors import KurabakoError
 from appliance.plugins import PluginManager
+from appliance.policy import PolicyRule
 from appliance.settings import SecretFile, Settings, SettingsError, load_settings
 from appliance.settings.lines import KeyPath
 from appliance.settings.words import MASK, is_secret
@@ -51,7 +53,7 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     out.table(
         (T("Setting"), T("Value"), T("Set in")),
         [
-            (key, _word(value), T("default") if line is None else T("line {line}", line=line))
+            (key, value_word(value), T("default") if line is None else T("line {line}", line=line))
             for key, value, line in rows
         ],
     )
@@ -77,7 +79,8 @@ def _leaves(settings: Settings) -> Iterator[tuple[KeyPath, Any]]:
         if isinstance(value, RootModel):  # a table that is an array
             value = value.root
         if isinstance(value, BaseModel):
-            for field in type(value).model_fields:
+            fields = ("source", *value.given) if isinstance(value, PolicyRule) else type(value).model_fields
+            for field in fields:
                 yield from below((*path, field), getattr(value, field))
         elif isinstance(value, (tuple, list)) and any(isinstance(element, BaseModel) for element in value):
             for index, element in enumerate(value):
@@ -101,16 +104,6 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, (tuple, list, set, frozenset)):
         return [_plain(key, element) for element in value]
     return value
-
-
-def _word(value: Any) -> Text | str:
-    if value is None or value == "" or value == []:
-        return "–"
-    if isinstance(value, bool):
-        return T("yes") if value else T("no")
-    if isinstance(value, list):
-        return ", ".join(str(element) for element in value)
-    return str(value)
 
 
 def _beyond_the_file(settings: Settings, plugins: PluginManager) -> Iterator[Text]:

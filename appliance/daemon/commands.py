@@ -35,6 +35,7 @@ class Commands:
             "sources": self.sources,
             "designate": self.designate,
             "undesignate": self.undesignate,
+            "set_policy": self.set_policy,
             "backup": self.backup,
             "replicate": self.replicate,
             "restore": self.restore,
@@ -65,6 +66,16 @@ class Commands:
         """Ends backing up the source `id`."""
         source_id = argument_text(arguments, "id")
         await in_thread(lambda: self._daemon.box.undesignate(source_id), "undesignate")
+        await self._daemon.watcher.look()
+        yield {"result": {"id": source_id}}
+
+    async def set_policy(self, arguments: Mapping[str, Any]) -> Answer:
+        """Sets the value `name` of the policy of the source `id` to `words`; null lets the settings decide again."""
+        source_id, name = argument_text(arguments, "id"), argument_text(arguments, "name")
+        words = arguments.get("words")
+        if words is not None and not (isinstance(words, list) and all(isinstance(one, str) for one in words)):
+            raise BadRequest(T("The request lacks {name}, or it has the wrong form.", name="words"))
+        await in_thread(lambda: self._daemon.box.set_policy(source_id, name, words), "set a policy")
         await self._daemon.watcher.look()
         yield {"result": {"id": source_id}}
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from appliance import __version__
 from appliance.agreement import Contract
-from appliance.box import Box, KnownSource
+from appliance.box import Box
 from appliance.daemon.memory import Memory
+from appliance.policy import KnownSource
 from appliance.status.facts import Facts
 from appliance.status.model import (
     CapacityStatus,

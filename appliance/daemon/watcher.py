@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from appliance.box import Box, KnownSource
+from appliance.box import Box
 from appliance.daemon.background import in_thread
 from appliance.errors import KurabakoError
+from appliance.policy import KnownSource
 from appliance.sources.interface import SourceEvent, Watch
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from appliance.hookspecs import Check, CheckResult, CommandGroup, PluginContext,
 from appliance.plugins.handed import GuardedChannel, GuardedOutput, GuardedWatches, guarded_listener
 from appliance.plugins.promises import require
 from appliance.plugins.registry import DEFAULT_BUDGET, Plugin, PluginFailed, Registry, installed_entry_points
-from appliance.sources.interface import FoundSource, OnSourceEvent, Source, SourceNotFound, Watch
+from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions, Source, SourceNotFound, Watch
 from appliance.status.model import PluginStatus, Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import Storage, StorageKind
@@ -131,16 +131,17 @@ class PluginManager:
         """Every source that is there now or configured, no id twice."""
         return [found for _, found in self._unique("discover_sources", lambda one: one.id, context=context)]
 
-    def open_source(self, context: PluginContext, found: FoundSource) -> Source:
+    def open_source(self, context: PluginContext, found: FoundSource, options: OpenOptions | None = None) -> Source:
         """Opens a source with the plugin it belongs to.
 
         Raises what that plugin says (`SourceError` …), `PluginFailed` when it failed, `SourceNotFound` when no plugin
         knows such a source.
         """
         failure: PluginFailed | None = None
+        arguments = {"context": context, "source": found, "options": options or OpenOptions()}
         for plugin, impl in self._registry.implementations("open_source"):
             try:
-                opened = self._registry.call(plugin, impl, "open_source", {"context": context, "source": found})
+                opened = self._registry.call(plugin, impl, "open_source", arguments)
             except PluginFailed as failed:
                 failure = failed
                 continue

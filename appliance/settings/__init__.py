@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.fields import Section, Size
 from appliance.settings.errors import SecretUnreadable, SettingsError
 from appliance.settings.load import load_settings, peek_language, read_plugins_settings
 from appliance.settings.model import (
@@ -12,9 +13,7 @@ from appliance.settings.model import (
     ContractSettings,
     PluginsSettings,
     ScheduleSettings,
-    Section,
     Settings,
-    Size,
     VaultSettings,
     WebSettings,
 )

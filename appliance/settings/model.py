@@ -12,38 +12,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
+from appliance.fields import Section, Size
 from appliance.plugins import DEFAULT_BUDGET
-from appliance.schedule.rule import ScheduleError, parse_rule
+from appliance.policy.model import PolicyRules, SourcePolicy
+from appliance.schedule.field import PlannedTime
 from appliance.settings.lines import KeyPath
 from appliance.settings.secret import SecretFile
 from appliance.text import T
-from appliance.units import parse_size
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
-
-
-def _size(value: object) -> int:
-    if not isinstance(value, (str, int)):
-        raise ValueError(T("write a size such as 500 GB, 1.5 TB or 16 MiB"))
-    try:
-        return parse_size(value)
-    except ValueError as error:
-        raise ValueError(T("write a size such as 500 GB, 1.5 TB or 16 MiB")) from error
-
-
-def _planned(value: object) -> str:
-    if isinstance(value, str):
-        try:
-            parse_rule(value)
-        except ScheduleError:
-            pass
-        else:
-            return value
-    raise ValueError(
-        T("write a time such as 02:00, mon-fri 02:00, or the five fields of cron such as 30 2 * * sat,sun")
-    )
 
 
 def _zone(value: object) -> str:
@@ -92,20 +71,10 @@ def _host_name() -> str:
     return socket.gethostname().partition(".")[0]
 
 
-Size = Annotated[int, BeforeValidator(_size)]
-"""Bytes, written as a person writes a size."""
-PlannedTime = Annotated[str, BeforeValidator(_planned)]
-"""What `appliance.schedule` understands: `02:00`, `mon-fri 02:00`, `30 2 * * sat,sun`."""
 ZoneName = Annotated[str, BeforeValidator(_zone)]
 """A name of the IANA time zone database."""
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 """A path from the root."""
-
-
-class Section(BaseModel):
-    """A table of the settings file: nothing in it is ignored, nothing changes after it was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class BoxSettings(Section):
@@ -210,12 +179,14 @@ class PluginsSettings(Section):
     time_budget: Annotated[float, Field(gt=0, le=600)] = DEFAULT_BUDGET
 
 
-CORE_SECTIONS: Mapping[str, type[Section]] = {
+CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "box": BoxSettings,
     "vault": VaultSettings,
     "cloud": CloudSettings,
     "contract": ContractSettings,
     "schedule": ScheduleSettings,
+    "policy": SourcePolicy,
+    "policies": PolicyRules,
     "web": WebSettings,
     "plugins": PluginsSettings,
 }
@@ -236,6 +207,8 @@ class Settings:
     cloud: CloudSettings | None = None
     contract: ContractSettings = field(default_factory=ContractSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    policy: SourcePolicy = field(default_factory=SourcePolicy)
+    policies: PolicyRules = field(default_factory=PolicyRules)
     web: WebSettings = field(default_factory=WebSettings)
     plugin_use: PluginsSettings = field(default_factory=PluginsSettings)
     plugins: Mapping[str, BaseModel] = field(default_factory=dict)

@@ -147,6 +147,22 @@ class SourceNotFound(KurabakoError):
     code = "source.not-found"
 
 
+class Medium(StrEnum):
+    """What a source is read from, as far as it matters for how."""
+
+    SPINNING = "spinning"
+    SOLID = "solid"
+    NETWORK = "network"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a source is to be opened. `cross_file_systems`: what is mounted inside it is read as part of it."""
+
+    cross_file_systems: bool = False
+
+
 @dataclass(frozen=True)
 class FoundSource:
     """A source that was detected or configured, before anybody opens it.
@@ -164,6 +180,7 @@ class FoundSource:
     present: bool = True
     collectable: bool = True
     why_not: Text | None = None
+    medium: Medium = Medium.UNKNOWN
     details: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 

@@ -1,8 +1,7 @@
 """A tree on a file system of this machine as a source.
 
-Nothing is reached by a path that somebody could bend while the run goes on: every directory is opened below
-its parent with O_NOFOLLOW and kept for a while, and everything in it is named relative to that directory. So
-a directory that is swapped for a symbolic link is refused, and paths longer than PATH_MAX are no problem.
+Nothing is reached by a path that somebody could bend while the run goes on: everything is named relative to its open
+directory (`appliance.sources.directories`).
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import hashlib
 import os
 import pwd
 import stat
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path as FilePath
 
+from appliance.sources.directories import Directories, OpenDirectory
+from appliance.sources.file_systems import is_pseudo, mount_id
 from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError, SourceNotFound
 from appliance.text import T, Text
 
@@ -39,32 +38,8 @@ _GONE = {errno.ENOENT, errno.ENOTDIR}
 _SUSPICIOUS = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ENOENT}
 """What the kernel answers when a disk is pulled or a mounted server goes away (and sometimes for one bad file)."""
 
-_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_OPEN_DIRECTORY = _OPEN | os.O_DIRECTORY
-_OPEN_FILE = _OPEN | os.O_NONBLOCK  # a pipe that took the file's place must not make the run wait
-
-
-_CLOSED = 2**31 - 1
-"""A number no descriptor ever has: using it fails with EBADF. Not -1: `os.scandir(-1)` lists the working folder."""
-
-
-class _Directory:
-    """An open directory; closed by `close`, or when nobody uses it any more."""
-
-    __slots__ = ("fd", "prefix")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.prefix = b"/proc/self/fd/%d/" % fd
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, _CLOSED
-        self.prefix = b"/proc/self/fd/%d/" % _CLOSED
-        if fd != _CLOSED:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()
+_OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Not to wait: for a pipe that took the file's place."""
 
 
 class LocalFile:
@@ -95,6 +70,9 @@ class LocalFile:
 class LocalSource:
     """The tree at `path`: a directory with everything below it on the same file system, or a single file.
 
+    A Btrfs subvolume is of the same file system as the one around it. What is mounted inside the tree is not part of it
+    unless `cross_file_systems` says so; file systems that the kernel makes up (/proc) never are.
+
     A symbolic link given as `path` itself is followed. `id` defaults to the path. `snapshot_path` is where
     snapshots show the tree (the absolute path by default). `trusts_inode` is to be False on file systems that
     make up inode numbers (FAT, FUSE).
@@ -111,7 +89,9 @@ class LocalSource:
         id: str | None = None,
         snapshot_path: str | None = None,
         trusts_inode: bool = True,
+        cross_file_systems: bool = False,
     ) -> None:
+        self._crosses = cross_file_systems
         self._path = FilePath(path).absolute()
         self._id = id or str(self._path)
         self._snapshot_path = snapshot_path or os.path.normpath(self._path)
@@ -123,18 +103,18 @@ class LocalSource:
             if not stat.S_ISDIR(self._found.st_mode):
                 file = self._path.resolve()
                 self._file_name, top = os.fsencode(file.name), file.parent
-            self._root = _Directory(os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            self._directories = Directories(
+                os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), _KEPT_DIRECTORIES, self._enter
+            )
         except OSError as error:
             raise SourceNotFound(
                 T("{path} cannot be opened: {why}.", path=str(self._path), why=reason(error)),
                 todo=T("Check that the folder exists and that its disk is connected."),
             ) from error
-        self._device = self._found.st_dev
-        self._open: OrderedDict[Path, _Directory] = OrderedDict()
-        self._lock = threading.Lock()
+        self._mount = mount_id(self._directories.top.fd)
         self._users: dict[int, str] = {}
         self._groups: dict[int, str] = {}
-        self._device_ids = {self._device: _device_id(self._id)}
+        self._device_ids = {self._found.st_dev: _device_id(self._id)}
 
     @property
     def id(self) -> str:
@@ -150,7 +130,7 @@ class LocalSource:
 
     def root(self) -> Entry:
         try:
-            found = os.fstat(self._root.fd) if self._file_name is None else self._path.stat()
+            found = os.fstat(self._directories.top.fd) if self._file_name is None else self._path.stat()
         except OSError as error:
             raise self._error((), error) from error
         entry = self._entry(self._file_name or b"", found)
@@ -160,7 +140,7 @@ class LocalSource:
     def scandir(self, path: Path) -> Sequence[Entry]:
         entries: list[Entry] = []
         try:
-            directory = self._directory(path)
+            directory = self._directories.at(path)
             with os.scandir(directory.fd) as listing:
                 for item in listing:
                     try:
@@ -175,12 +155,12 @@ class LocalSource:
     def complete(self, path: Path, entry: Entry) -> None:
         try:
             if path:
-                directory = self._directory(path[:-1])
+                directory = self._directories.at(path[:-1])
                 if entry.type is EntryType.SYMLINK:
                     entry.link_target = os.readlink(path[-1], dir_fd=directory.fd)
                 full = directory.prefix + path[-1]
             else:
-                full = self._root.prefix + (self._file_name or b".")
+                full = self._directories.top.prefix + (self._file_name or b".")
             # "/proc/self/fd/N/name": there is no listxattrat yet, and this one is as safe
             names = os.listxattr(full, follow_symlinks=False)
             if names:
@@ -210,38 +190,25 @@ class LocalSource:
 
     def close(self) -> None:
         """Closes every directory, so that the disk can be unmounted; nothing can be read afterwards."""
-        with self._lock:
-            kept = [self._root, *self._open.values()]
-            self._open.clear()
-        for directory in kept:
-            directory.close()
+        self._directories.close()
 
-    def _locate(self, path: Path) -> tuple[_Directory, bytes]:
+    def _locate(self, path: Path) -> tuple[OpenDirectory, bytes]:
         if path:
-            return self._directory(path[:-1]), path[-1]
-        return self._root, self._file_name or b"."
+            return self._directories.at(path[:-1]), path[-1]
+        return self._directories.top, self._file_name or b"."
 
-    def _directory(self, path: Path) -> _Directory:
-        """The open directory at `path`, reached from its nearest open ancestor."""
-        if not path:
-            return self._root
-        with self._lock:
-            found = self._open.get(path)
-            if found is not None:
-                self._open.move_to_end(path)
-                return found
-        parent = self._directory(path[:-1])
-        directory = _Directory(os.open(path[-1], _OPEN_DIRECTORY, dir_fd=parent.fd))
-        if os.fstat(directory.fd).st_dev != self._device:
+    def _enter(self, path: Path, fd: int) -> None:
+        """Refuses to enter what is mounted inside the tree, unless that was asked for."""
+        device = os.fstat(fd).st_dev
+        if device in self._device_ids:
+            return
+        mount = mount_id(fd)
+        if mount != self._mount and (not self._crosses or is_pseudo(mount)):
             raise OtherFileSystem(
                 T("{path} is on another file system and was not backed up with this source.", path=display(path)),
                 todo=T("Add it as a source of its own if it is to be backed up."),
             )
-        with self._lock:
-            self._open[path] = directory
-            if len(self._open) > _KEPT_DIRECTORIES:
-                self._open.popitem(last=False)
-        return directory
+        self._device_ids[device] = _device_id(self._id + "\0" + display(path))
 
     def _entry(self, name: bytes, found: os.stat_result) -> Entry:
         mode = found.st_mode
@@ -252,9 +219,6 @@ class LocalSource:
             user = self._users[uid] = _user_name(uid)
         if group is None:
             group = self._groups[gid] = _group_name(gid)
-        device = self._device_ids.get(found.st_dev)
-        if device is None:
-            device = self._device_ids[found.st_dev] = _device_id(f"{self._id}\0{found.st_dev}")
         return Entry(
             name,
             kind,
@@ -268,7 +232,7 @@ class LocalSource:
             user,
             group,
             found.st_ino,
-            device,
+            self._device_ids.get(found.st_dev, 0),
             found.st_nlink,
             found.st_rdev,
         )

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from appliance.sources.excludes import Excludes
 from appliance.sources.interface import Entry, EntryType, Path, Source, SourceError
+from appliance.sources.selection import Selection
 
 
-def list_directory(source: Source, path: Path, excludes: Excludes) -> list[Entry]:
-    """The entries of a directory that are not left out, by name (as bytes, which is a tree's order)."""
+def list_directory(source: Source, path: Path, selection: Selection) -> list[Entry]:
+    """The entries of a directory that are collected, by name (as bytes, which is a tree's order)."""
     entries = list(source.scandir(path))
-    if excludes:
-        entries = [entry for entry in entries if not excludes.match((*path, entry.name))]
+    if selection:
+        entries = selection.choose(path, entries)
     entries.sort(key=_name)
     return entries
 
 
 def walk(
     source: Source,
-    excludes: Excludes | None = None,
+    selection: Selection | None = None,
     on_error: Callable[[Path, SourceError], None] | None = None,
 ) -> Iterator[tuple[Path, Entry]]:
     """Every entry below the root with its path, directories before what they hold, by name.
@@ -27,7 +27,7 @@ def walk(
     Entries are as `scandir` gives them (not completed). A directory that cannot be listed is reported to
     `on_error` and the walk goes on; without `on_error`, or when the source is lost, the error is raised.
     """
-    excludes = excludes or Excludes()
+    selection = selection or Selection()
     waiting: list[Iterator[tuple[Path, Entry]]] = [iter([((), source.root())])]
     while waiting:
         try:
@@ -39,7 +39,7 @@ def walk(
             yield path, entry
         if entry.type is EntryType.DIR:
             try:
-                found = list_directory(source, path, excludes)
+                found = list_directory(source, path, selection)
             except SourceError as error:
                 if error.lost or on_error is None:
                     raise

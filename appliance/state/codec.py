@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appliance.sources.interface import FoundSource
+from appliance.sources.interface import FoundSource, Medium
 from appliance.text import Text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +34,7 @@ def source_to_json(source: FoundSource) -> str:
             "present": source.present,
             "collectable": source.collectable,
             "why_not": source.why_not.to_json() if source.why_not else None,
+            "medium": source.medium.value,
             "details": dict(source.details),
         }
     )
@@ -42,4 +43,5 @@ def source_to_json(source: FoundSource) -> str:
 def source_from_json(text: str) -> FoundSource:
     facts: dict[str, Any] = json.loads(text)
     why_not = facts.pop("why_not")
-    return FoundSource(**facts, why_not=Text.from_json(why_not) if why_not else None)
+    medium = Medium(facts.pop("medium", Medium.UNKNOWN))
+    return FoundSource(**facts, why_not=Text.from_json(why_not) if why_not else None, medium=medium)

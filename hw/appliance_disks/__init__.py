@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyudev
 
 from appliance.hookspecs import Check, CheckResult, PluginContext, SettingsSection, hookimpl
-from appliance.sources.interface import FoundSource, OnSourceEvent, Source, SourceNotFound, Watch
+from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions, Source, SourceNotFound, Watch
 from appliance.status.model import Severity
 from appliance.text import T
 from appliance_disks.devices import list_devices, udev_runs
@@ -29,7 +29,7 @@ def discover_sources(context: PluginContext) -> Iterable[FoundSource]:
 
 
 @hookimpl
-def open_source(context: PluginContext, source: FoundSource) -> Source | None:
+def open_source(context: PluginContext, source: FoundSource, options: OpenOptions) -> Source | None:
     if source.kind != "disk":
         return None
     seen = look(context, pyudev.Context()).get(source.id)
@@ -39,7 +39,7 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
             safe=T("Everything that was backed up before is safe."),
             todo=T("Connect it and start the backup once more."),
         )
-    return open_disk(seen)
+    return open_disk(seen, options)
 
 
 @hookimpl

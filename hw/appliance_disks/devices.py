@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyudev
 
+from appliance.sources.interface import Medium
 from appliance_disks.mounts import Number
 
 _SECTOR = 512  # sysfs counts sectors of 512 bytes, whatever the disk's own sector size is
@@ -33,6 +34,7 @@ class BlockDevice:
     size_bytes: int
     removable: bool
     recognised: bool
+    medium: Medium
     sequence: str
     below: tuple[str, ...]
     properties: Mapping[str, str]
@@ -81,6 +83,12 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def _medium(disk: pyudev.Device) -> Medium:
+    """What the kernel takes the disk for; a USB bridge that hides it makes every disk spin, which does no harm."""
+    rotational = disk.attributes.get("queue/rotational", b"").strip()
+    return {b"0": Medium.SOLID, b"1": Medium.SPINNING}.get(rotational, Medium.UNKNOWN)
+
+
 def _look(device: pyudev.Device) -> BlockDevice:
     properties = {str(key): readable(str(value)) for key, value in device.properties.items()}
     partition = device.device_type == "partition"
@@ -96,6 +104,7 @@ def _look(device: pyudev.Device) -> BlockDevice:
         removable=removable or properties.get("ID_BUS") == "usb",
         # A device that udev has only just been told of has none of udev's own properties yet.
         recognised=device.is_initialized or any(name.startswith("ID_") for name in properties),
+        medium=_medium(disk),
         sequence=properties.get("DISKSEQ", ""),
         below=tuple(sorted(item.name for item in (Path(device.sys_path) / "slaves").glob("*"))),
         properties=properties,

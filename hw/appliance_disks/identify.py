@@ -94,6 +94,7 @@ def _found(
         removable=device.removable,
         collectable=why_not is None,
         why_not=why_not,
+        medium=device.medium,
         details={key: value for key, value in facts.items() if value not in ("", None)},
     )
 

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 
-from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile, SourceNotFound
+from appliance.sources.interface import Entry, OpenOptions, Path, Source, SourceError, SourceFile, SourceNotFound
 from appliance.sources.local import LocalSource
 from appliance.text import T
 from appliance_disks.devices import is_there
@@ -125,7 +125,7 @@ class _DiskFile:
         self._inner.close()
 
 
-def open_disk(seen: Seen) -> DiskSource:
+def open_disk(seen: Seen, options: OpenOptions) -> DiskSource:
     """Opens a collectable disk for reading: where it is mounted, else mounted for this process alone."""
     if seen.found.why_not is not None:
         raise SourceNotFound(
@@ -133,21 +133,22 @@ def open_disk(seen: Seen) -> DiskSource:
             safe=T("Everything that was backed up before is safe."),
         )
     if seen.mount_point is not None:
-        return _wrapped(seen, seen.mount_point, lambda: None)
+        return _wrapped(seen, options, seen.mount_point, lambda: None)
     mount = mount_read_only(seen.device.node, seen.fs_type)
     try:
-        return _wrapped(seen, f"/proc/self/fd/{mount}", lambda: os.close(mount))
+        return _wrapped(seen, options, f"/proc/self/fd/{mount}", lambda: os.close(mount))
     except BaseException:
         os.close(mount)
         raise
 
 
-def _wrapped(seen: Seen, place: str, release: Callable[[], None]) -> DiskSource:
+def _wrapped(seen: Seen, options: OpenOptions, place: str, release: Callable[[], None]) -> DiskSource:
     inner = LocalSource(
         place,
         id=seen.found.id,
         snapshot_path=snapshot_path(seen),
         trusts_inode=seen.fs_type not in UNSTABLE_INODES,
+        cross_file_systems=options.cross_file_systems,
     )
     number, sequence = seen.device.number, seen.device.sequence
     return DiskSource(inner, seen.found.title, lambda: is_there(number, sequence), release)

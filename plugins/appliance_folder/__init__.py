@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.errors import KurabakoError
 from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
-from appliance.sources.interface import FoundSource, Source, SourceNotFound
+from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
 from appliance.storage.interface import Storage, StorageKind
 from appliance.text import T, Text
 from appliance_folder.places import is_within
@@ -48,7 +48,7 @@ def discover_sources(context: PluginContext) -> Iterable[FoundSource]:
 
 
 @hookimpl
-def open_source(context: PluginContext, source: FoundSource) -> Source | None:
+def open_source(context: PluginContext, source: FoundSource, options: OpenOptions) -> Source | None:
     if source.kind != _KIND:
         return None
     from appliance.sources.local import LocalSource
@@ -62,7 +62,7 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
             safe=T("Everything that was backed up before is safe."),
             todo=T("Name the folders beside it in [[folders]], each as a source of its own."),
         )
-    return LocalSource(path, id=source.id, snapshot_path=str(path))
+    return LocalSource(path, id=source.id, snapshot_path=str(path), cross_file_systems=options.cross_file_systems)
 
 
 def _open_storage(path: str, options: dict[str, Any]) -> Storage:

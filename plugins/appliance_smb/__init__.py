@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from appliance.hookspecs import Check, CheckResult, PluginContext, SettingsSection, hookimpl
-from appliance.sources.interface import FoundSource, Source, SourceNotFound
+from appliance.sources.interface import FoundSource, Medium, Source, SourceNotFound
 from appliance.text import T
 from appliance_smb.address import ShareAddress
 from appliance_smb.settings import ShareSettings, SmbSettings
@@ -72,6 +72,7 @@ def _found(share: ShareSettings) -> FoundSource:
         id=address.id,
         kind=_KIND,
         title=share.title or address.title,
+        medium=Medium.NETWORK,
         details={
             "server": address.server,
             "share": address.share,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from appliance.backup import BackupReport, execute_backup, plan_backup
+from appliance.backup import AUTO, BackupPlan, BackupReport, execute_backup, plan_backup
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage, RehearsalStorage
 from appliance.daemon.instance import vault_job
@@ -16,12 +18,34 @@ from appliance.daemon.requests import BackupJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure
 from appliance.repository import Repository
 from appliance.sources.interface import Source
+from appliance.state import State
 from appliance.status.model import Outcome
 from appliance.text import T
 from appliance.units import format_size
 
+_READ_WHOLE = "read-whole:"
+"""Begins the state's names for when a source was last read whole, with its id."""
+
 
 def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
+    found = box.require_designated(job.source).found
+    policy = box.policies.of(found)
+    readers = policy.readers_for(found.medium)
+    rereads = _Rereads(box.state)
+    everything = rereads.is_due(job.source, policy.reread_days, box.clock())
+
+    def plan_for(repository: Repository, source: Source) -> BackupPlan:
+        return plan_backup(
+            repository,
+            source,
+            hostname=box.name,
+            now=box.clock,
+            excludes=policy.excluded,
+            includes=policy.include,
+            settle=policy.settle,
+            parent=None if everything else AUTO,
+        )
+
     with (
         vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled),
         closing(box.open_source(job.source)) as source,
@@ -29,17 +53,46 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
         repository = box.open_home()
         with closing(repository.storage):
             if isinstance(repository.storage, GatedStorage):
-                _rehearse(box, repository.storage, source, on_progress, is_cancelled)
+                _rehearse(box, repository.storage, source, plan_for, on_progress, is_cancelled)
             with repository.lock(now=box.clock):
-                plan = plan_backup(repository, source, hostname=box.name, now=box.clock)
                 report = execute_backup(
-                    repository, plan, source, now=box.clock, on_progress=on_progress, cancelled=is_cancelled
+                    repository,
+                    plan_for(repository, source),
+                    source,
+                    now=box.clock,
+                    workers=readers,
+                    on_progress=on_progress,
+                    cancelled=is_cancelled,
                 )
             home = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(repository.storage)}
+    if report.outcome is Outcome.DONE and report.snapshot is not None and report.snapshot.parent is None:
+        rereads.done(job.source, box.clock())
     return _backup_report(report, home)
 
 
-def _rehearse(box: Box, cloud: GatedStorage, source: Source, on_progress: OnProgress, is_cancelled: Cancelled) -> None:
+class _Rereads:
+    """When each source was last read whole, in the box's state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def is_due(self, source_id: str, days: int | None, now: datetime) -> bool:
+        """Whether so many days have passed since; not before the first whole reading, which comes anyway."""
+        last = self._state.value(_READ_WHOLE + source_id)
+        return days is not None and last is not None and now - datetime.fromisoformat(last) >= timedelta(days=days)
+
+    def done(self, source_id: str, now: datetime) -> None:
+        self._state.set_value(_READ_WHOLE + source_id, now.isoformat())
+
+
+def _rehearse(
+    box: Box,
+    cloud: GatedStorage,
+    source: Source,
+    plan_for: Callable[[Repository, Source], BackupPlan],
+    on_progress: OnProgress,
+    is_cancelled: Cancelled,
+) -> None:
     """Without a vault, a snapshot's size is known only from making it: once into nothing, before anything is sent.
 
     Raises `CapacityExceeded` when it does not fit.
@@ -49,8 +102,9 @@ def _rehearse(box: Box, cloud: GatedStorage, source: Source, on_progress: OnProg
         return
     rehearsal = RehearsalStorage(cloud)
     repository = Repository.open(rehearsal, box.password())
-    plan = plan_backup(repository, source, hostname=box.name, now=box.clock)
-    execute_backup(repository, plan, source, now=box.clock, on_progress=on_progress, cancelled=is_cancelled)
+    execute_backup(
+        repository, plan_for(repository, source), source, now=box.clock, on_progress=on_progress, cancelled=is_cancelled
+    )
     if rehearsal.bytes_put > usage.left_for_data:
         raise CapacityExceeded(rehearsal.bytes_put, usage.left_for_data, usage.limits.capacity or 0)
 

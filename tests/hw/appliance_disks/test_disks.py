@@ -17,7 +17,16 @@ import pytest
 
 import appliance_disks
 from appliance.hookspecs import PluginContext
-from appliance.sources.interface import Entry, EntryType, FoundSource, Source, SourceError, SourceEvent, SourceNotFound
+from appliance.sources.interface import (
+    Entry,
+    EntryType,
+    FoundSource,
+    OpenOptions,
+    Source,
+    SourceError,
+    SourceEvent,
+    SourceNotFound,
+)
 from appliance.sources.walk import walk
 from appliance.status.model import Severity
 from appliance.text import T
@@ -59,7 +68,7 @@ def found_on(context: PluginContext, node: str) -> FoundSource | None:
 def opened(context: PluginContext, node: str) -> Source:
     found = found_on(context, node)
     assert found is not None
-    source = appliance_disks.open_source(context, found)
+    source = appliance_disks.open_source(context, found, OpenOptions())
     assert source is not None
     return source
 
@@ -124,7 +133,7 @@ class TestRealDisks:
         assert original.collectable
         assert "copy" in str(second.why_not)
         with pytest.raises(SourceNotFound, match="copy"):
-            appliance_disks.open_source(context, second)
+            appliance_disks.open_source(context, second, OpenOptions())
 
     @pytest.mark.needs("mkfs.vfat")
     def test_what_is_no_file_system_is_named(self, context: PluginContext, loops: Loops, tmp_path: Path) -> None:
@@ -217,7 +226,7 @@ class TestRealDisks:
             found = found_on(of_the_box, node)
             assert found is not None and "own data" in str(found.why_not)
             with pytest.raises(SourceNotFound, match="own data"):
-                appliance_disks.open_source(of_the_box, designated)
+                appliance_disks.open_source(of_the_box, designated, OpenOptions())
         finally:
             run("umount", str(place))
 
@@ -246,7 +255,7 @@ class TestRealDisks:
         assert found is not None
         loops.detach(node)
         with pytest.raises(SourceNotFound, match="not connected"):
-            appliance_disks.open_source(context, found)
+            appliance_disks.open_source(context, found, OpenOptions())
 
     def test_a_disk_that_was_exchanged_while_it_was_read_is_lost(
         self, context: PluginContext, loops: Loops, content: Path, tmp_path: Path
@@ -363,7 +372,7 @@ def test_no_disk_at_all_is_a_warning() -> None:
 
 
 def test_another_kind_of_source_is_left_to_others(context: PluginContext) -> None:
-    assert appliance_disks.open_source(context, FoundSource("smb://a/b", "smb", "b")) is None
+    assert appliance_disks.open_source(context, FoundSource("smb://a/b", "smb", "b"), OpenOptions()) is None
 
 
 class Failing:

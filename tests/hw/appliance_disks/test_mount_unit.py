@@ -32,13 +32,14 @@ import json, sys
 from pathlib import Path
 import appliance_disks
 from appliance.hookspecs import PluginContext
+from appliance.sources.interface import OpenOptions
 from appliance.sources.walk import walk
 from appliance_disks.settings import DisksSettings
 
 node, = sys.argv[1:]
 context = PluginContext({"disks": DisksSettings()}, Path("/nonexistent/state"), Path("/nonexistent/run"))
 found, = (one for one in appliance_disks.discover_sources(context) if one.details["device"] == node)
-source = appliance_disks.open_source(context, found)
+source = appliance_disks.open_source(context, found, OpenOptions())
 names = []
 for path, entry in walk(source):
     names.append(b"/".join(path).decode())

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import appliance_folder
 from appliance.hookspecs import PluginContext
-from appliance.sources.interface import FoundSource, SourceNotFound
+from appliance.sources.interface import FoundSource, OpenOptions, SourceNotFound
 from appliance_folder import FolderOfTheBox
 from appliance_folder.places import is_within
 from appliance_folder.settings import Folders
@@ -63,7 +63,7 @@ def test_a_folder_is_opened_as_a_local_source(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     setup = context(tmp_path, [{"path": str(tmp_path)}])
     (found,) = appliance_folder.discover_sources(setup)
-    source = appliance_folder.open_source(setup, found)
+    source = appliance_folder.open_source(setup, found, OpenOptions())
     assert source is not None
     try:
         assert source.id == found.id
@@ -100,7 +100,7 @@ def test_the_box_does_not_back_up_its_own_backups(tmp_path: Path, folder: str, m
     assert (found.present, found.collectable) == (True, False)
     assert str(found.why_not) == f"{why} {top / 'vault'}, where the box keeps its own data."
     with pytest.raises(FolderOfTheBox, match="Share is not backed up"):
-        appliance_folder.open_source(setup, designated)
+        appliance_folder.open_source(setup, designated, OpenOptions())
 
 
 @pytest.mark.parametrize("folder", ["vault2", "shared", "link"])
@@ -112,7 +112,7 @@ def test_a_folder_beside_the_vault_is_collected(tmp_path: Path, folder: str) -> 
     setup = replace(context(tmp_path, [{"path": str(path)}]), own_paths=(tmp_path / "srv" / "vault",))
     (found,) = appliance_folder.discover_sources(setup)
     assert found.collectable, found.why_not
-    source = appliance_folder.open_source(setup, found)
+    source = appliance_folder.open_source(setup, found, OpenOptions())
     assert source is not None
     source.close()
 
@@ -135,12 +135,12 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
     setup = context(tmp_path, [])
     gone = FoundSource(id=f"folder:{tmp_path}/gone", kind="folder", title="gone")
     with pytest.raises(SourceNotFound, match="gone"):
-        appliance_folder.open_source(setup, gone)
+        appliance_folder.open_source(setup, gone, OpenOptions())
 
 
 def test_another_plugins_source_is_left_to_it(tmp_path: Path) -> None:
     disk = FoundSource(id="disk:by-uuid/1", kind="disk", title="disk")
-    assert appliance_folder.open_source(context(tmp_path, []), disk) is None
+    assert appliance_folder.open_source(context(tmp_path, []), disk, OpenOptions()) is None
 
 
 def test_a_plain_path_is_a_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

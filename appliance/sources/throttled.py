@@ -1,0 +1,68 @@
+"""A source that leaves some of its disk or line to others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from appliance.sources.interface import Entry, Path, Source, SourceFile
+from appliance.storage.throttled import TokenBucket
+
+
+class ThrottledSource:
+    """`inner`, from whose files at most `limit` bytes a second are read, however many read at once."""
+
+    def __init__(
+        self,
+        inner: Source,
+        limit: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._inner = inner
+        self._bucket = TokenBucket(limit, clock=clock, sleep=sleep)
+
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def snapshot_path(self) -> str:
+        return self._inner.snapshot_path
+
+    @property
+    def trusts_inode(self) -> bool:
+        return self._inner.trusts_inode
+
+    def root(self) -> Entry:
+        return self._inner.root()
+
+    def scandir(self, path: Path) -> Sequence[Entry]:
+        return self._inner.scandir(path)
+
+    def complete(self, path: Path, entry: Entry) -> None:
+        self._inner.complete(path, entry)
+
+    def open(self, path: Path, entry: Entry) -> SourceFile:
+        return _ThrottledFile(self._inner.open(path, entry), self._bucket)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _ThrottledFile:
+    def __init__(self, inner: SourceFile, bucket: TokenBucket) -> None:
+        self._inner = inner
+        self._bucket = bucket
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = self._inner.readinto(buffer)
+        self._bucket.take(count)
+        return count
+
+    def changed(self) -> bool:
+        return self._inner.changed()
+
+    def close(self) -> None:
+        self._inner.close()
