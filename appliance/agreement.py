@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from appliance.contract.amend import amended, apply
+from appliance.contract.box_state import Action, BoxState, Case, Condition, Standing, in_force, judge, unsaid
 from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
+from appliance.contract.directive import Amendment, Directive, MalformedDirective, Recorded
 from appliance.contract.entitlement import Entitlement, MalformedEntitlement
 from appliance.contract.profile import ServiceProfile
-from appliance.entitlements import Entitlements
+from appliance.contract.terms import Terms
+from appliance.directives import Directives
+from appliance.entitlements import Entitlements, NoEntitlement
 from appliance.errors import KurabakoError
-from appliance.evidence import EvidenceLog, Head
+from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
 from appliance.settings import ContractSettings
 from appliance.state import State
@@ -33,19 +38,53 @@ class UnknownProfile(KurabakoError):
     code = "box.not-set-up"
 
 
+class NotAllowedNow(KurabakoError):
+    """The contract, as it stands now, keeps the box from something. `condition` says why and under which clause."""
+
+    code = "contract.not-allowed"
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__(
+            T("{why} ({clause})", why=condition.why, clause=condition.clause),
+            safe=T("What is in the vault is unharmed; backups into it and restores from it go on."),
+            todo=condition.todo,
+        )
+        self.condition = condition
+
+
 @dataclass(frozen=True)
 class Contract:
     """What is agreed: the provider's terms, the most that may be stored (None: no limit), and who says so.
 
-    `reserve` is the part of the capacity that only upkeep may use. `entitlement` is None where the settings say it.
-    `refusal` is why an entitlement that should be there is not; then nothing may be stored.
+    `reserve` is the part of the capacity that only upkeep may use. `standing` is how the contract stands.
+    `entitlement`, with what was amended by now, is None where the settings say it. `refusal` is why an entitlement that
+    should be there is not; then nothing may be stored.
     """
 
     profile: ServiceProfile
     capacity: int | None
     reserve: int
+    standing: Standing
     entitlement: Entitlement | None = None
     refusal: KurabakoError | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """The service's terms as agreed; ones that say nothing where only storing is."""
+        return self.profile.terms or unsaid()
+
+    def require(self, action: Action, cloud: str = "") -> None:
+        """Raises what keeps the box from `action` now: `NotAllowedNow`, or why the contract cannot be verified.
+
+        `cloud` is the cloud's address: who of the contract's users has a bucket in it is the one who acts.
+        """
+        if self.refusal is not None and action is Action.UPLOAD:
+            raise self.refusal
+        accounts = self.entitlement.accounts if self.entitlement is not None else ()
+        users = [one.user_id for one in accounts if not set(one.buckets).isdisjoint(cloud.split("/"))]
+        against = self.standing.against(action, users=users)
+        if against is not None:
+            raise NotAllowedNow(against)
 
 
 class Agreement:
@@ -72,6 +111,20 @@ class Agreement:
             box_id=box_id,
             require_known=self._require_known,
             record=self.record,
+            history=self.history,
+            clock=clock,
+        )
+        self.directives = Directives(
+            key_file=settings.provider_key_file,
+            state=state,
+            begun=(state_dir / "state.db").exists,
+            box_id=box_id,
+            contract_id=self._contract_id,
+            terms=lambda: self.contract.terms,
+            require_fitting=self._require_fitting,
+            look_at_clock=self.entitlements.look_at_clock,
+            record=self.record,
+            history=self.history,
             clock=clock,
         )
 
@@ -82,27 +135,43 @@ class Agreement:
         The settings' capacity can only lower an entitlement's. Raises `UnknownProfile` for the settings' profile.
         """
         settings = self._settings
+        now, trusted = self.entitlements.present()
         try:
-            entitlement = self.entitlements.in_force()
+            signed = self.entitlements.in_force()
+            taken = self.directives.recorded() if signed is not None else ()
         except KurabakoError as error:
-            return Contract(self._profile(settings.profile), 0, 0, refusal=error)
-        if entitlement is None:
-            profile, limits = self._profile(settings.profile), [settings.capacity]
+            standing = judge(Case(unsaid(), None, (), now, (_unverified(error, now),), clock_trusted=trusted))
+            return Contract(self._profile(settings.profile), 0, 0, standing, refusal=error)
+        if signed is None:
+            profile, entitlement = self._profile(settings.profile), None
+            mine: tuple[Recorded, ...] = ()
+            limits = [settings.capacity]
         else:
-            profile = agreed_profile(self._profile(entitlement.profile), entitlement)
+            profile = agreed_profile(self._profile(signed.profile), signed)
+            mine = in_force(taken, signed.contract_id)
+            entitlement = amended(signed, mine, profile.terms or unsaid(), now)
             limits = [capacity_of(profile, entitlement), settings.capacity]
         capacity = min((limit for limit in limits if limit is not None), default=None)
         if not profile.holds:
             capacity = None
-        return Contract(profile, capacity, self._reserve(capacity), entitlement)
+        standing = judge(Case(profile.terms or unsaid(), entitlement, mine, now, clock_trusted=trusted))
+        return Contract(profile, capacity, self._reserve(capacity), standing, entitlement)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Adds to the evidence. That it cannot be written stops no work; `kurabako diagnose` finds it."""
         try:
-            head = self.evidence.add(kind, payload).head
+            head = self.evidence.add(kind, payload, self.evidence_head or START).head
             self._state().set_value(EVIDENCE_HEAD, {"sequence": head.sequence, "hash": head.hash})
         except KurabakoError as error:
             logger.error("no evidence of %s: %s", kind, error)
+
+    def history(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """What the evidence holds of one kind, the oldest first; nothing where it cannot be read."""
+        try:
+            for record in self.evidence.records(kind):
+                yield record.payload
+        except KurabakoError as error:
+            logger.error("the evidence cannot be read: %s", error)
 
     @property
     def evidence_head(self) -> Head | None:
@@ -140,3 +209,26 @@ class Agreement:
             value = f'"{entitlement.profile}"'
             raise MalformedEntitlement(T("{field} = {value}: {why}", field="profile", value=value, why=known))
         require_consistent(profile, entitlement)
+
+    def _contract_id(self) -> str | None:
+        try:
+            entitlement = self.entitlements.in_force()
+        except KurabakoError:
+            return None
+        return entitlement.contract_id if entitlement is not None else None
+
+    def _require_fitting(self, directive: Directive) -> None:
+        """Raises `MalformedDirective` when an amendment's values do not go with the service's terms."""
+        contract = self.contract
+        if not isinstance(directive, Amendment) or contract.entitlement is None:
+            return
+        try:
+            self._require_known(apply(contract.entitlement, directive, directive.issued_at))
+        except MalformedEntitlement as error:
+            raise MalformedDirective(*error.mistakes) from None
+
+
+def _unverified(error: KurabakoError, now: datetime) -> Condition:
+    """A contract that cannot be verified: nothing may be sent; what is in the cloud can still be restored."""
+    state = BoxState.UNPROVISIONED if isinstance(error, NoEntitlement) else BoxState.HOLD_CONFIG
+    return Condition(state, error.what, "–", now, todo=error.todo, forbids=frozenset({Action.UPLOAD}))

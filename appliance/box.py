@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.agreement import Agreement, Contract
 from appliance.capacity import GatedStorage, Ledger
+from appliance.contract.box_state import Action
 from appliance.contract.profile import ServiceProfile
 from appliance.errors import KurabakoError
 from appliance.hardware import find_board
@@ -222,7 +223,8 @@ class Box:
 
     def cloud_storage(self) -> Storage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
-        limit = self.require_cloud().upload_limit
+        limits = (self.require_cloud().upload_limit, self.contract.standing.rate)
+        limit = min((one for one in limits if one is not None), default=None)
         return RetryingStorage(ThrottledStorage(self.raw_cloud_storage(), upload_limit=limit))
 
     def _greeted_cloud(self) -> Storage:
@@ -234,8 +236,7 @@ class Box:
     def gated_cloud(self) -> GatedStorage:
         """The cloud behind the capacity gate: the only way to write there. What it holds is measured first."""
         contract = self.contract
-        if contract.refusal is not None:
-            raise contract.refusal
+        contract.require(Action.UPLOAD, self.cloud_location)
         storage = self._greeted_cloud()
         ledger = Ledger.measure(storage, capacity=contract.capacity, reserve=contract.reserve)
         return GatedStorage(storage, ledger)
@@ -260,6 +261,7 @@ class Box:
 
     def open_cloud(self) -> Repository:
         """The cloud's repository, to read from. Raises as `open_home` does, and `NotARepository` while it is empty."""
+        self.contract.require(Action.CLOUD_RESTORE, self.cloud_location)
         return Repository.open(self._greeted_cloud(), self.password())
 
     def set_up(self, entropy: Callable[[int], bytes] = os.urandom) -> SetUp:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 IN_FORCE = "contract.in-force"
 LAST_MOMENT = "clock.last"
+
+INSTALLED = "entitlement.installed"
+"""A kind of evidence."""
 
 NOTED_EVERY = 600.0
 """Seconds between two notes of the present moment: rare enough for flash memory."""
@@ -63,7 +66,8 @@ class Entitlements:
     `state` opens the box's memory, `spare` is a second copy that survives its loss.
 
     `begun` says whether there is a memory yet, as looking begins none. `require_known` raises when the box cannot keep
-    what an entitlement names, such as its profile. `record` adds to the evidence.
+    what an entitlement names, such as its profile. `record` adds to the evidence, `history` reads what it holds of a
+    kind.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Entitlements:
         box_id: Callable[[], str],
         require_known: Callable[[Entitlement], None],
         record: Callable[[str, Mapping[str, Any]], None],
+        history: Callable[[str], Iterable[Mapping[str, Any]]],
         clock: Callable[[], datetime],
     ) -> None:
         self._key_file = key_file
@@ -85,6 +90,7 @@ class Entitlements:
         self._box_id = box_id
         self._require_known = require_known
         self._record = record
+        self._history = history
         self._clock = clock
 
     def in_force(self) -> Entitlement | None:
@@ -110,7 +116,8 @@ class Entitlements:
         key = read_provider_key(self._key_file)
         try:
             entitlement = self._read(document, key)
-            if serial is not None and entitlement.serial != serial:
+            last = serial if serial is not None else self._highest_ever()
+            if last and entitlement.serial != last:
                 raise EntitlementUnusable(T("it is not the one that was installed last"))
         except KurabakoError as error:
             raise EntitlementUnusable(
@@ -147,7 +154,7 @@ class Entitlements:
             logger.error("the spare copy of the entitlement cannot be written: %s", error)
         if new:
             self._record(
-                "entitlement.installed",
+                INSTALLED,
                 {
                     "contract_id": entitlement.contract_id,
                     "serial": entitlement.serial,
@@ -157,6 +164,22 @@ class Entitlements:
                 },
             )
         return Installed(entitlement, new)
+
+    def present(self) -> tuple[datetime, bool]:
+        """The present moment and True; while the clock is not trusted, the last one that was and False. `StateError`.
+
+        Whoever decides by the first can be moved neither forwards nor backwards by a wrong clock.
+        """
+        now, last = self._clock(), self._last_moment()
+        if is_trusted(now, last):
+            return now, True
+        return last or now, False
+
+    def note_moment(self) -> None:
+        """Remembers the present at once, since something changed with it; not that of a clock that is not trusted."""
+        now, trusted = self.present()
+        if trusted:
+            self._state().set_value(LAST_MOMENT, now.isoformat())
 
     def look_at_clock(self) -> ClockUntrusted | None:
         """What is wrong with the box's clock; a moment that is right is remembered. Raises `StateError`."""
@@ -184,8 +207,12 @@ class Entitlements:
         last = entitlement.issued_at if entitlement.resets_clock else self._last_moment()
         if not is_trusted(now, last):
             raise untrusted(now, last)
-        require_installable(entitlement, now, known.get("serial", 0))
+        require_installable(entitlement, now, known.get("serial") or self._highest_ever())
         return entitlement, True
+
+    def _highest_ever(self) -> int:
+        """The highest number the evidence knows of, for a memory that was lost; 0: of none."""
+        return max((int(known["serial"]) for known in self._history(INSTALLED)), default=0)
 
     def _read(self, document: str, key: bytes) -> Entitlement:
         entitlement = parse(verify(document, key, KIND))
@@ -210,7 +237,7 @@ class Entitlements:
             ) from error
 
     def _last_moment(self) -> datetime | None:
-        noted = self._state().value(LAST_MOMENT)
+        noted = self._state().value(LAST_MOMENT) if self._begun() else None
         return datetime.fromisoformat(noted) if noted else None
 
 

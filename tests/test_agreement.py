@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.agreement import Agreement, UnknownProfile
+from appliance.agreement import UnknownProfile
 from appliance.contract.clock import ClockUntrusted
 from appliance.contract.entitlement import Expired, MalformedEntitlement, NotYetValid, Older, WrongBox
 from appliance.contract.profile import Meter, ServiceProfile
@@ -19,9 +19,7 @@ from appliance.contract.signature import SignatureRefused
 from appliance.entitlements import EntitlementUnusable, KeyFileUnusable, NoEntitlement
 from appliance.errors import KurabakoError
 from appliance.identity import NoIdentity, box_id
-from appliance.settings import ContractSettings
-from appliance.state import State
-from tests.support.contract import BOX, Provider
+from tests.support.contract import BOX, Place, Provider
 
 GB = 1000**3
 PROFILES = {
@@ -31,43 +29,10 @@ PROFILES = {
 }
 
 
-class Place:
-    """A box's folder, clock and identity. Each `agreement` is a process that was just started."""
-
-    def __init__(self, folder: Path, provider: Provider) -> None:
-        self.folder = folder / "state"
-        self.provider = provider
-        self.now = datetime(2026, 5, 20, 3, 0, tzinfo=UTC)
-        self._states: list[State] = []
-
-    def agreement(self, **settings: Any) -> Agreement:
-        settings = {"provider_key_file": self.provider.key_file, **settings}
-        return Agreement(
-            ContractSettings(**{name: value for name, value in settings.items() if value is not None}),
-            self.folder,
-            state=self._state,
-            profiles=lambda: PROFILES,
-            clock=lambda: self.now,
-        )
-
-    def _state(self) -> State:
-        self._states.append(State(self.folder / "state.db", clock=lambda: self.now))
-        return self._states[-1]
-
-    def kinds(self) -> list[str]:
-        """What kinds of evidence there are."""
-        file = self.folder / "evidence.jsonl"
-        return [json.loads(line)["kind"] for line in file.read_bytes().splitlines()] if file.exists() else []
-
-    def close(self) -> None:
-        for state in self._states:
-            state.close()
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr("appliance.agreement.box_id", lambda: BOX)
-    place = Place(tmp_path, Provider(tmp_path))
+    place = Place(tmp_path, PROFILES)
     yield place
     place.close()
 

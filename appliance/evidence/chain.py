@@ -31,6 +31,9 @@ class Head:
     hash: str
 
 
+BREAK = "evidence.broken"
+"""The kind of the entry with which the box marks that the record was tampered with."""
+
 START = Head(0, "0" * 64)
 """The head of a record without entries."""
 
@@ -67,6 +70,14 @@ class ChainBroken(KurabakoError):
             todo=T("Compare it with a copy that was exported earlier."),
         )
         self.sequence = sequence
+        self.why = why
+
+    def noticed(self, after: int) -> ChainBroken:
+        """The same break as one that the box marked; `after` entries behind it are as they were written."""
+        return ChainBroken(
+            self.sequence,
+            T("{why}; the box marked it, and all {count} entries after it are sound", why=self.why, count=after),
+        )
 
 
 def follow(head: Head, at: datetime, kind: str, payload: Mapping[str, Any]) -> Record:
@@ -93,6 +104,16 @@ def read_record(line: bytes, after: Head) -> Record:
     return record
 
 
+def mark_of(line: bytes, sequence: int, why: Text, at: datetime) -> Record:
+    """The entry that marks `line`, which stands as entry `sequence` and is not what it should be: the chain goes on."""
+    found = _false_head(line, sequence)
+    return follow(found, at, BREAK, {"entry": sequence, "found": found.hash, "why": str(why)})
+
+
+def _false_head(line: bytes, sequence: int) -> Head:
+    return Head(sequence, hashlib.sha256(line).hexdigest())
+
+
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
     """The lines of a file that may be anybody's: none is read further than an entry may be long."""
     return iter(lambda: file.readline(LONGEST + 1), b"")
@@ -110,20 +131,51 @@ def verify(
 ) -> Head:
     """The head of a record whose every entry was verified; `on_entry` is told of each.
 
-    With `expected`, its entry must stand there: nothing up to it was cut off or rewritten. Raises `ChainBroken`.
+    With `expected`, its entry must stand there: nothing up to it was cut off or rewritten. Raises `ChainBroken`, for a
+    break that the box marked only after everything behind it was verified too.
     """
     head = START
     met = expected is None or expected == START
+    marked: ChainBroken | None = None
+    false: tuple[bytes, ChainBroken] | None = None
     for line in lines:
-        head = read_record(line, head).head
+        if false is not None:
+            record = _mark(line, *false)
+            marked, false = marked or false[1], None
+        else:
+            try:
+                record = read_record(line, head)
+            except ChainBroken as error:
+                if not line.endswith(b"\n"):
+                    raise
+                false = line, error
+                continue
+            if record.kind == BREAK:
+                marked = marked or ChainBroken(record.sequence, T("entries that stood before it were cut off"))
+        head = record.head
         on_entry(head)
         if expected is not None and head.sequence == expected.sequence:
             met = head.hash == expected.hash
             if not met:
                 raise ChainBroken(head.sequence, T("it is not the entry that was expected"))
+    if false is not None:
+        raise false[1]
+    if marked is not None:
+        raise marked.noticed(head.sequence - marked.sequence)
     if expected is not None and not met:
         raise ChainBroken(head.sequence + 1, T("the record ends before the entry {last}", last=expected.sequence))
     return head
+
+
+def _mark(line: bytes, false: bytes, error: ChainBroken) -> Record:
+    """The entry in `line` that marks the false one before it. Raises that one's `error` when it is none."""
+    try:
+        record = read_record(line, _false_head(false, error.sequence))
+    except ChainBroken:
+        raise error from None
+    if record.kind != BREAK:
+        raise error
+    return record
 
 
 def _parse(line: bytes) -> Record | None:

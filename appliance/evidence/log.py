@@ -5,13 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import KurabakoError
-from appliance.evidence.chain import LONGEST, START, Head, Record, follow, lines_of, read_alone, verify
+from appliance.evidence.chain import (
+    BREAK,
+    LONGEST,
+    START,
+    ChainBroken,
+    Head,
+    Record,
+    follow,
+    lines_of,
+    mark_of,
+    read_alone,
+    verify,
+)
 from appliance.text import T
 
 
@@ -32,27 +44,51 @@ class EvidenceLog:
         self._path = path
         self._clock = clock
 
-    def add(self, kind: str, payload: Mapping[str, Any]) -> Record:
-        """Adds an entry and makes sure that it is on the disk. Raises `EvidenceError`; `ChainBroken` when the last
-        entry was tampered with: evidence is not continued on a false one.
+    def add(self, kind: str, payload: Mapping[str, Any], known: Head = START) -> Record:
+        """Adds an entry and makes sure that it is on the disk. Raises `EvidenceError`.
+
+        A last entry that was tampered with, or that stands before the entry `known` from earlier, is marked as a
+        break, which `verify` reports; the chain goes on behind it.
         """
         try:
             made = not self._path.exists()
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._opened(os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX) as file:
                 end, last = _end(file)
-                record = follow(read_alone(last).head if last else START, self._clock(), kind, payload)
                 os.ftruncate(file, end)
-                line = record.line()
-                written = 0
-                while written < len(line):
-                    written += os.pwrite(file, line[written:], end + written)
-                os.fsync(file)
+                head, mark = self._head(last, known)
+                record = follow(head, self._clock(), kind, payload)
+                _write(file, end, mark + record.line())
                 if made:
                     _sync_folder(self._path.parent)
             return record
         except OSError as error:
             raise self._failed(error) from error
+
+    def _head(self, last: bytes, known: Head) -> tuple[Head, bytes]:
+        """What the next entry follows, and the line to write before it: none, or one that marks a break."""
+        try:
+            head = read_alone(last).head if last else START
+        except ChainBroken as error:
+            mark = mark_of(last, self._count(), error.why, self._clock())
+            return mark.head, mark.line()
+        if head.sequence > known.sequence or head == known:
+            return head, b""
+        mark = follow(head, self._clock(), BREAK, {"entry": head.sequence + 1, "known": known.sequence})
+        return mark.head, mark.line()
+
+    def _count(self) -> int:
+        with self._path.open("rb") as file:
+            return sum(1 for _ in lines_of(file))
+
+    def records(self, kind: str) -> Iterator[Record]:
+        """The entries of one kind that are as they were written, in order; the chain is not followed."""
+        with self._reading() as lines:
+            for line in lines:
+                with suppress(ChainBroken):
+                    record = read_alone(line)
+                    if record.kind == kind:
+                        yield record
 
     def verify(self, expected: Head | None = None) -> Head:
         """Verifies every entry, and that the one `expected` is among them. `ChainBroken`, `EvidenceError`."""
@@ -119,6 +155,13 @@ def _end(file: int) -> tuple[int, bytes]:
     tail = os.pread(file, size - begin, begin)
     complete = tail[: tail.rfind(b"\n") + 1]
     return (begin + len(complete) if complete else 0), complete[complete.rfind(b"\n", 0, -1) + 1 :]
+
+
+def _write(file: int, at: int, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += os.pwrite(file, content[written:], at + written)
+    os.fsync(file)
 
 
 def _until(readline: Callable[[int], bytes], end: int) -> Iterator[bytes]:

@@ -1,6 +1,15 @@
 """The box's own memory: what is designated, what was seen, what became of jobs and slots, how much is stored."""
 
-from appliance.state.model import Designation, SeenSource, SlotOutcome, SlotRecord, UsageRecord
+from appliance.state.model import Designation, DirectiveRecord, SeenSource, SlotOutcome, SlotRecord, UsageRecord
 from appliance.state.store import State, StateError
 
-__all__ = ["Designation", "SeenSource", "SlotOutcome", "SlotRecord", "State", "StateError", "UsageRecord"]
+__all__ = [
+    "Designation",
+    "DirectiveRecord",
+    "SeenSource",
+    "SlotOutcome",
+    "SlotRecord",
+    "State",
+    "StateError",
+    "UsageRecord",
+]

@@ -56,3 +56,13 @@ class UsageRecord:
     used_bytes: int
     objects: int
     capacity_bytes: int | None
+
+
+@dataclass(frozen=True)
+class DirectiveRecord:
+    """A signed directive that was taken: its number, the document as it came, when, and by which way."""
+
+    number: int
+    document: str
+    received_at: datetime
+    way: str

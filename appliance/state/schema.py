@@ -21,4 +21,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " capacity_bytes INTEGER) STRICT",
         'CREATE TABLE "values" (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT',
     ),
+    (
+        "CREATE TABLE directives (number INTEGER PRIMARY KEY, document TEXT NOT NULL, received_at INTEGER NOT NULL,"
+        " way TEXT NOT NULL) STRICT",
+    ),
 )

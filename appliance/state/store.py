@@ -14,7 +14,7 @@ from typing import Any
 from appliance.sources.interface import FoundSource
 from appliance.state.codec import source_from_json, source_to_json, to_micros, to_moment
 from appliance.state.database import StateError, open_database
-from appliance.state.model import Designation, SeenSource, SlotOutcome, SlotRecord, UsageRecord
+from appliance.state.model import Designation, DirectiveRecord, SeenSource, SlotOutcome, SlotRecord, UsageRecord
 from appliance.status.model import JobKind, JobResult, Outcome
 from appliance.text import Text
 
@@ -180,6 +180,20 @@ class State:
             "SELECT at, used_bytes, objects, capacity_bytes FROM usages ORDER BY at DESC LIMIT ?", (limit,)
         )
         return tuple(UsageRecord(to_moment(at), used, objects, capacity) for at, used, objects, capacity in rows)
+
+    # Directives
+
+    def add_directive(self, directive: DirectiveRecord) -> None:
+        """Remembers a directive; one with this number that is there already stays as it is."""
+        self._write(
+            "INSERT OR IGNORE INTO directives VALUES (?, ?, ?, ?)",
+            (directive.number, directive.document, to_micros(directive.received_at), directive.way),
+        )
+
+    def directives(self) -> tuple[DirectiveRecord, ...]:
+        """Every directive that was taken, by number."""
+        rows = self._read("SELECT number, document, received_at, way FROM directives ORDER BY number")
+        return tuple(DirectiveRecord(number, document, to_moment(at), way) for number, document, at, way in rows)
 
     # Anything else that has to be remembered, as JSON
 

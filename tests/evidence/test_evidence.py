@@ -123,15 +123,49 @@ def test_a_torn_last_line_costs_nothing_that_was_written(data: st.DataObject, tm
     assert path.read_bytes() == whole + after.line()
 
 
-def test_nothing_is_added_to_a_false_last_entry(tmp_path: Path) -> None:
+def test_a_false_last_entry_is_marked_and_the_record_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "evidence.jsonl"
     log = EvidenceLog(path, lambda: NOW)
+    log.add("usage", {"used_bytes": 99})
     log.add("usage", {"used_bytes": 100})
-    forged = path.read_bytes().replace(b"100", b"999")
+    forged = path.read_bytes().replace(b"100", b"900")
     path.write_bytes(forged)
-    with pytest.raises(ChainBroken):
-        log.add("usage", {"used_bytes": 101})
-    assert path.read_bytes() == forged
+    added = [log.add("usage", {"used_bytes": 101}).sequence for _ in range(2)]
+    assert added == [4, 5]
+    assert path.read_bytes().startswith(forged), "what was found stays"
+    with pytest.raises(ChainBroken, match=r"entry 2.*marked it.*3 entries after it") as broken:
+        log.verify()
+    assert broken.value.sequence == 2
+    lines = path.read_bytes().splitlines(keepends=True)
+    again = [*lines[:3], lines[3].replace(b"101", b"999"), lines[4]]
+    with pytest.raises(ChainBroken) as second:
+        verify(again)
+    assert second.value.sequence == 4, "what is not marked is told first"
+
+
+@pytest.mark.parametrize("rewritten", [False, True], ids=["cut off", "rewritten with a hash of its own"])
+def test_a_record_that_ends_before_what_is_known_is_marked(tmp_path: Path, rewritten: bool) -> None:
+    path = tmp_path / "evidence.jsonl"
+    log = EvidenceLog(path, lambda: NOW)
+    first = log.add("usage", {"used_bytes": 1})
+    known = log.add("usage", {"used_bytes": 2}).head
+    other = follow(first.head, NOW, "usage", {"used_bytes": 1}).line() if rewritten else b""
+    path.write_bytes(first.line() + other)
+    assert log.add("usage", {"used_bytes": 3}, known).sequence == 3 + rewritten
+    assert log.add("usage", {"used_bytes": 4}, known).sequence == 4 + rewritten
+    with pytest.raises(ChainBroken, match="cut off") as broken:
+        log.verify()
+    assert broken.value.sequence == 2 + rewritten
+
+
+def test_entries_of_one_kind_are_found_beside_false_ones(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    log = EvidenceLog(path, lambda: NOW)
+    for number in range(4):
+        log.add("even" if number % 2 == 0 else "odd", {"number": number})
+    path.write_bytes(path.read_bytes().replace(b'"number":2', b'"number":8'))
+    assert [record.payload["number"] for record in log.records("even")] == [0]
+    assert [record.payload["number"] for record in log.records("odd")] == [1, 3]
 
 
 def test_an_entry_has_a_bound(tmp_path: Path) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.agreement import Agreement
+from appliance.contract import directive
 from appliance.contract.entitlement import KIND, validate
+from appliance.contract.profile import ServiceProfile
 from appliance.contract.signature import new_key_pair, sign
+from appliance.settings import ContractSettings
+from appliance.state import State
 
 BOX = "3d1219c7c4c5404aaa1f6d2a48adfda4"
 
@@ -48,6 +56,11 @@ class Provider:
         """A signed entitlement with these fields changed."""
         return sign(validate(fields(**changes)).encode(), self.keys[0], KIND)
 
+    def directive(self, kind: str, **changes: Any) -> str:
+        """A signed directive of this kind with these fields changed."""
+        document = directive.validate(directive_fields(kind, **changes))
+        return sign(document.encode(), self.keys[0], directive.KIND)
+
 
 def directive_fields(of_kind: str, **changes: Any) -> dict[str, Any]:
     """The fields of a sound directive of this kind; None takes one away."""
@@ -72,3 +85,41 @@ def directive_fields(of_kind: str, **changes: Any) -> dict[str, Any]:
         **own[of_kind],
     }
     return {name: value for name, value in (sound | changes).items() if value is not None}
+
+
+class Place:
+    """A box's folder, clock and identity. Each `agreement` is a process that was just started."""
+
+    def __init__(self, folder: Path, profiles: Mapping[str, ServiceProfile]) -> None:
+        self.folder = folder / "state"
+        self.provider = Provider(folder)
+        self.profiles = profiles
+        self.now = datetime(2026, 5, 20, 3, 0, tzinfo=UTC)
+        self._states: list[State] = []
+
+    def agreement(self, **settings: Any) -> Agreement:
+        settings = {"provider_key_file": self.provider.key_file, **settings}
+        return Agreement(
+            ContractSettings(**{name: value for name, value in settings.items() if value is not None}),
+            self.folder,
+            state=self._state,
+            profiles=lambda: self.profiles,
+            clock=lambda: self.now,
+        )
+
+    def _state(self) -> State:
+        self._states.append(State(self.folder / "state.db", clock=lambda: self.now))
+        return self._states[-1]
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """The entries of the evidence."""
+        file = self.folder / "evidence.jsonl"
+        return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+
+    def kinds(self) -> list[str]:
+        """What kinds of evidence there are."""
+        return [entry["kind"] for entry in self.evidence()]
+
+    def close(self) -> None:
+        for state in self._states:
+            state.close()
