@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import contract_box, contract_issue, contract_preview
+from appliance.cli import contract_box, contract_calendar, contract_issue, contract_preview
 from appliance.text import T
 
 app = typer.Typer(help=str(T("The service contract: its days and sums.")), no_args_is_help=True)
 
 contract_box.register(app)
+contract_calendar.register(app)
 contract_preview.register(app)
 contract_issue.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,6 +14,7 @@ from appliance.cli.plugins import load
 from appliance.contract.business import BusinessDays, Calendar
 from appliance.contract.civil import JAPAN, civil_day
 from appliance.contract.preview import Answer, Outage, Question, preview
+from appliance.contract.rule import read_rate
 from appliance.contract.terms import Terms
 from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T, Text
@@ -32,6 +34,8 @@ _LABELS: dict[str, Text] = {
     "total_fee": T("Fees until then, without tax"),
     "payment_due": T("Payment due"),
     "renewal_payment_due": T("Payment for the renewal due"),
+    "tax": T("Consumption tax on it"),
+    "with_tax": T("With tax"),
     "late_fee": T("Late payment charge"),
     "termination_possible_from": T("The provider may terminate from"),
     "change_possible_from": T("The change is possible from"),
@@ -87,6 +91,7 @@ def show(
     due: Annotated[str, _day(T("When a fee is due."))] = "",
     paid: Annotated[str, _day(T("When it was paid."))] = "",
     amount: Annotated[int | None, typer.Option(min=0, help=str(T("The fee in yen.")))] = None,
+    tax: Annotated[str, typer.Option(metavar="RATE", help=str(T("The rate of consumption tax, such as 0.10.")))] = "",
     suspended_on: Annotated[str, _day(T("When the provider suspended the service for a default."))] = "",
     change_received: Annotated[str, _day(T("When the form for a change arrives."))] = "",
     closed: Annotated[
@@ -126,6 +131,7 @@ def show(
         due=_date("--due", due),
         paid=_date("--paid", paid),
         amount=amount,
+        tax_rate=_rate(tax),
         suspended_on=suspended and suspended.day,
         suspended_at_midnight=suspended is not None and suspended.at is not None and suspended.at.time() == time(),
         change_received=_date("--change-received", change_received),
@@ -195,6 +201,22 @@ def _moment_of(option: str, text: str) -> _Moment:
     if len(text) <= len("2026-05-20"):
         return _Moment(day, None)
     return _Moment(day, moment.replace(tzinfo=JAPAN) if moment.tzinfo is None else moment.astimezone(JAPAN))
+
+
+def read_day(option: str, text: str) -> date:
+    """The day in Japan that an option says. Raises `QuestionMistake`."""
+    return _moment_of(option, text).day
+
+
+def _rate(text: str) -> Fraction | None:
+    if not text:
+        return None
+    try:
+        return read_rate(text)
+    except ValueError:
+        raise QuestionMistake(
+            T("{option} {value} is not a rate.", option="--tax", value=repr(text)), todo=T("Write it as 0.10.")
+        ) from None
 
 
 def _outage(ends: tuple[str, str] | None) -> Outage | None:

@@ -21,6 +21,11 @@ def late_fee(amount: int, due: date, paid: date, *, rate: Fraction, waived_withi
     return int(amount * rate * days / _DAYS_IN_YEAR)
 
 
+def tax(amount: int, rate: Fraction) -> int:
+    """The tax on `amount` yen; fractions of a yen are dropped."""
+    return int(amount * rate)
+
+
 def outage_credit(known: datetime, restored: datetime, monthly_fee: int, *, divisor: int) -> int:
     """`monthly_fee` / `divisor` for each full 24 hours between the provider's knowledge and the restoration."""
     return int(Fraction(monthly_fee, divisor) * ((restored - known) // FULL_DAY))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from fractions import Fraction
 from typing import NamedTuple
 
 from appliance.contract import money
-from appliance.contract.civil import Deadline, before, civil_day, last_day, month_end, next_month
+from appliance.contract.civil import Deadline, before, civil_day, last_day, month_end
 from appliance.contract.terms import (
     EndAtExpiry,
     EndByAgreement,
@@ -50,6 +51,7 @@ class Question:
     due: date | None = None
     paid: date | None = None
     amount: int | None = None
+    tax_rate: Fraction | None = None
     suspended_on: date | None = None
     suspended_at_midnight: bool = False
     change_received: date | None = None
@@ -97,7 +99,7 @@ def preview(terms: Terms, question: Question) -> dict[str, Answer]:
     return answers
 
 
-class _Course(NamedTuple):
+class Course(NamedTuple):
     """A contract's terms one after another, the first being number 1."""
 
     term: Term
@@ -105,7 +107,7 @@ class _Course(NamedTuple):
     multiple: int
 
     @classmethod
-    def of(cls, terms: Terms, question: Question) -> _Course | None:
+    def of(cls, terms: Terms, question: Question) -> Course | None:
         """None where the contract has no terms, or its day is not known."""
         if terms.term is None or question.contract_date is None:
             return None
@@ -114,6 +116,14 @@ class _Course(NamedTuple):
     def end(self, n: int) -> date:
         """The last day of term `n`."""
         return self.term.end(self.contract, n, self.multiple)
+
+    def begin(self, n: int) -> date:
+        """The first day of term `n`, from the second on."""
+        return self.end(n - 1) + timedelta(days=1)
+
+    def clause(self, n: int) -> str:
+        """Where the terms say how long term `n` is."""
+        return self.term.clause if n == 1 else self.term.renewal_clause
 
     def first(self, is_it: Callable[[date], bool]) -> int:
         """The number of the first term whose end fulfils `is_it`, which every later one does too."""
@@ -133,12 +143,12 @@ def _next_expires_on(terms: Terms, question: Question) -> Answer | None:
 
 def _expiry(terms: Terms, question: Question, later: int) -> Answer | None:
     """The end of the term that runs on the day it is looked at, or of one after it."""
-    course = _Course.of(terms, question)
+    course = Course.of(terms, question)
     if course is None:
         return None
     day = question.at or course.contract
     n = course.first(lambda end: end >= day) + later
-    return Answer(course.end(n), course.term.clause if n == 1 else course.term.renewal_clause)
+    return Answer(course.end(n), course.clause(n))
 
 
 def _notice_last(terms: Terms, question: Question) -> Answer | None:
@@ -151,7 +161,7 @@ def _notice_safe(terms: Terms, question: Question) -> Answer | None:
 
 def _notice(terms: Terms, question: Question, reading: Callable[[Deadline], date]) -> Answer | None:
     """The first deadline that can still be kept, and the end of the term it is about."""
-    course, rule = _Course.of(terms, question), terms.nonrenewal
+    course, rule = Course.of(terms, question), terms.nonrenewal
     if course is None or rule is None:
         return None
     day = question.at or course.contract
@@ -163,7 +173,7 @@ def _minimum_term_ends_on(terms: Terms, question: Question) -> Answer | None:
     rule = terms.minimum_term
     end: date | None = None
     if isinstance(rule, FirstTerm):
-        course = _Course.of(terms, question)
+        course = Course.of(terms, question)
         end = course.end(1) if course is not None else None
     elif isinstance(rule, MonthsAfterStart):
         end = rule.end(question.start) if question.start is not None else None
@@ -191,7 +201,7 @@ def _earliest_end(terms: Terms, question: Question) -> Answer | None:
 
 
 def _end_at_expiry(terms: Terms, question: Question, rule: EndAtExpiry, notice: date, wish: date) -> Answer | None:
-    course, nonrenewal = _Course.of(terms, question), terms.nonrenewal
+    course, nonrenewal = Course.of(terms, question), terms.nonrenewal
     if course is None or nonrenewal is None:
         return None
     n = course.first(lambda end: nonrenewal.deadline(end).last >= notice and end >= wish)
@@ -201,7 +211,7 @@ def _end_at_expiry(terms: Terms, question: Question, rule: EndAtExpiry, notice: 
 def _first_charged_month(terms: Terms, question: Question) -> Answer | None:
     if terms.fees is None or question.start is None:
         return None
-    first = next_month(question.start)
+    first = terms.fees.charged_from(question.start)
     return Answer(Month(first.year, first.month), terms.fees.clause)
 
 
@@ -217,7 +227,7 @@ def _total_fee(terms: Terms, question: Question) -> Answer | None:
         monthly = fees.per_unit * question.units
     if not isinstance(through, date) or monthly is None:
         return None
-    months = money.months_charged(next_month(question.start), through)
+    months = money.months_charged(fees.charged_from(question.start), through)
     return Answer(fees.initial + months * monthly, fees.clause)
 
 
@@ -233,6 +243,29 @@ def _renewal_payment_due(terms: Terms, question: Question) -> Answer | None:
     if rule is None or expiry is None or not isinstance(expiry.value, date):
         return None
     return Answer(rule.due(expiry.value, question.closed), rule.clause, expiry.value)
+
+
+def _tax(terms: Terms, question: Question) -> Answer | None:
+    """On the amount that is asked about, otherwise on the fees."""
+    rule, net = terms.tax, _net(terms, question)
+    if rule is None or question.tax_rate is None or net is None:
+        return None
+    clause = rule.clause if terms.rounding is None else f"{rule.clause}, {terms.rounding.clause}"
+    return Answer(money.tax(net, question.tax_rate), clause)
+
+
+def _with_tax(terms: Terms, question: Question) -> Answer | None:
+    tax, net = _tax(terms, question), _net(terms, question)
+    if tax is None or net is None or not isinstance(tax.value, int):
+        return None
+    return Answer(net + tax.value, tax.clause)
+
+
+def _net(terms: Terms, question: Question) -> int | None:
+    if question.amount is not None:
+        return question.amount
+    total = _total_fee(terms, question)
+    return total.value if total is not None and isinstance(total.value, int) else None
 
 
 def _late_fee(terms: Terms, question: Question) -> Answer | None:
@@ -324,6 +357,8 @@ ANSWERS: Mapping[str, Callable[[Terms, Question], Answer | None]] = {
     "earliest_end": _earliest_end,
     "first_charged_month": _first_charged_month,
     "total_fee": _total_fee,
+    "tax": _tax,
+    "with_tax": _with_tax,
     "payment_due": _payment_due,
     "renewal_payment_due": _renewal_payment_due,
     "late_fee": _late_fee,

@@ -39,8 +39,8 @@ def _whole_months(span: Span) -> Span:
     return span
 
 
-def _rate(value: object) -> Fraction:
-    """A rate as text, exact: a binary 0.146 is not 14.6 %."""
+def read_rate(value: object) -> Fraction:
+    """A rate from its text, exact: a binary 0.146 is not 14.6 %. Raises `ValueError`."""
     if not isinstance(value, str) or _RATE.fullmatch(value) is None:
         raise ValueError('a rate in quotes; write for example "0.146"')
     return Fraction(value)
@@ -59,7 +59,7 @@ def _size(value: object) -> int:
 AnyPeriod = Annotated[Span, BeforeValidator(_span), PlainSerializer(str)]
 Period = Annotated[AnyPeriod, AfterValidator(_positive)]
 Months = Annotated[Period, AfterValidator(_whole_months)]
-Rate = Annotated[Fraction, BeforeValidator(_rate), Field(ge=0, le=1), PlainSerializer(_decimal)]
+Rate = Annotated[Fraction, BeforeValidator(read_rate), Field(ge=0, le=1), PlainSerializer(_decimal)]
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0), PlainSerializer(lambda size: f"{size} B")]
 """Bytes, written with their unit: `100 GB`."""
 Yen = Annotated[int, Field(ge=0, strict=True)]

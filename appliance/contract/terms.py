@@ -173,6 +173,10 @@ class Fees(Rule):
     change_month: Literal["old", "new"] = "old"
     """Which fee the month of a change of plan is charged at."""
 
+    def charged_from(self, start: date) -> date:
+        """The first day that is charged, after a use that starts on `start`."""
+        return next_month(start)
+
 
 class Within(Rule):
     """Something is due within a period after a day that does not count itself (Civil Code 140)."""
@@ -182,6 +186,11 @@ class Within(Rule):
     def last(self, event: date) -> date:
         """The last day of the period."""
         return last_day(event, self.within, counted=False)
+
+    def deadline(self, event: date) -> Deadline:
+        """The last day under both readings: whether the event's own day counts is not always said."""
+        last = self.last(event)
+        return Deadline(min(last, last_day(event, self.within, counted=True)) if self.within.count else last, last)
 
     def passed(self, event: date, at_midnight: bool = False) -> date:
         """The first day on which the period has passed; a period of nothing has passed at once.

@@ -131,6 +131,10 @@ def test_NO1_10_days_a_change_in_july_counts_from_august(ask: Ask) -> None:
         assert ask("no1", f"--change-received {day}") == {"change_possible_from": "2026-08-01"}
 
 
+def test_NO1_12_a_fraction_of_a_yen_is_dropped(ask: Ask) -> None:
+    assert ask("no1", "--amount 3333 --tax 0.10") == {"tax": 333, "with_tax": 3_666}
+
+
 def test_NO1_11_late_payment_never_costs_anything(ask: Ask) -> None:
     assert ask("no1", "--due 2026-06-30 --paid 2026-09-28 --amount 8000") == {"late_fee": 0}
 
@@ -174,7 +178,9 @@ def test_MJS_13_the_month_of_the_start_is_free_even_from_its_first(ask: Ask) -> 
     assert ask("mjs", "--start-date 2026-06-01")["first_charged_month"] == "2026-07"
 
 
-def test_MJS_14_days_four_months_of_three_units_and_the_initial_fee(ask: Ask) -> None:
+def test_MJS_14_four_months_of_three_units_and_the_initial_fee(ask: Ask) -> None:
+    taxed = ask("mjs", f"{MJS} --end-notice 2026-08-31 --tax 0.10")
+    assert (taxed["total_fee"], taxed["with_tax"]) == (70_000, 77_000)
     answers = ask("mjs", f"{MJS} --end-notice 2026-08-31")
     assert (answers["earliest_end"], answers["total_fee"]) == ("2026-09-30", 70_000)
     assert ask("mjs", f"{MJS} --at 2026-09-30")["total_fee"] == 70_000
