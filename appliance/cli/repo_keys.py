@@ -119,6 +119,9 @@ def _find(repository: Repository, prefix: str) -> KeyInfo:
 
 def unlock(
     context: typer.Context,
+    remove_all: Annotated[
+        bool, typer.Option("--remove-all", help=T("Also those of work that may still be going on.").message)
+    ] = False,
     repo: RepoOption = "",
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -126,7 +129,7 @@ def unlock(
     access = Access.of(context, repo, password_file)
     storage = access.storage()
     try:
-        removed = Repository.open(storage, access.password()).remove_abandoned_locks()
+        removed = Repository.open(storage, access.password()).remove_abandoned_locks(every=remove_all)
     finally:
         storage.close()
     printer(context, as_json).result({"removed": removed}, T("{count} locks were removed.", count=len(removed)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,18 +13,17 @@ import typer
 
 from appliance.text import T
 from appliance.units import parse_size
-from appliance.upkeep import Duration, GroupBy, Period, Policy, PruneLimits
+from appliance.upkeep import Duration, GroupBy, Period, Policy, PruneLimits, parse_max_unused
 from appliance.upkeep.retention import UNLIMITED
 
 _Value = TypeVar("_Value")
-_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help=T("Delete nothing, only say what would go.").message)
 ]
 MaxUnusedOption = Annotated[
     str,
-    typer.Option("--max-unused", metavar="PERCENT", help=T("Waste that may stay: 5%, 0%, unlimited.").message),
+    typer.Option("--max-unused", metavar="WASTE", help=T("Waste that may stay: 5%, 2 GB, unlimited.").message),
 ]
 MaxRepackOption = Annotated[
     str,
@@ -33,28 +33,10 @@ MaxRepackOption = Annotated[
         help=T("Pack anew at most this much, which bounds traffic and scratch; 0 deletes whole packs only.").message,
     ),
 ]
-GroupByOption = Annotated[
-    str,
-    typer.Option("--group-by", "-g", help=T("Apply the rules to each group: host, paths, tags, or empty.").message),
-]
-TimezoneOption = Annotated[
-    str,
-    typer.Option(
-        "--timezone",
-        help=T("Where days begin, such as Asia/Tokyo; by default as each snapshot's time is written.").message,
-    ),
-]
-KeepTagOption = Annotated[
-    list[str], typer.Option("--keep-tag", help=T("Keep what has all of these tags (a,b); repeatable.").message)
-]
 
 
-def _counts(period: str) -> Any:
-    return typer.Option(
-        f"--keep-{period}",
-        metavar="N",
-        help=T("Keep so many; unlimited keeps all.").message,
-    )
+def _counts(period: Period) -> Any:
+    return typer.Option(f"--keep-{period}", metavar="N", help=T("Keep so many; unlimited keeps all.").message)
 
 
 def _durations(name: str) -> Any:
@@ -63,37 +45,81 @@ def _durations(name: str) -> Any:
     )
 
 
-KeepLast = Annotated[str, _counts("last")]
-KeepHourly = Annotated[str, _counts("hourly")]
-KeepDaily = Annotated[str, _counts("daily")]
-KeepWeekly = Annotated[str, _counts("weekly")]
-KeepMonthly = Annotated[str, _counts("monthly")]
-KeepYearly = Annotated[str, _counts("yearly")]
-KeepWithin = Annotated[str, _durations("--keep-within")]
-KeepWithinHourly = Annotated[str, _durations("--keep-within-hourly")]
-KeepWithinDaily = Annotated[str, _durations("--keep-within-daily")]
-KeepWithinWeekly = Annotated[str, _durations("--keep-within-weekly")]
-KeepWithinMonthly = Annotated[str, _durations("--keep-within-monthly")]
-KeepWithinYearly = Annotated[str, _durations("--keep-within-yearly")]
+_PERIODS = tuple(Period)[1:]
+_RULES: Mapping[str, Any] = {
+    **{f"keep_{period}": Annotated[str, _counts(period)] for period in Period},
+    "keep_within": Annotated[str, _durations("--keep-within")],
+    **{f"keep_within_{period}": Annotated[str, _durations(f"--keep-within-{period}")] for period in _PERIODS},
+    "keep_tag": Annotated[
+        list[str], typer.Option("--keep-tag", help=T("Keep what has all of these tags (a,b); repeatable.").message)
+    ],
+    "group_by": Annotated[
+        str,
+        typer.Option("--group-by", "-g", help=T("Apply the rules to each group: host, paths, tags, or empty.").message),
+    ],
+    "timezone": Annotated[
+        str,
+        typer.Option(
+            "--timezone",
+            help=T("Where days begin, such as Asia/Tokyo; by default as each snapshot's time is written.").message,
+        ),
+    ],
+}
+"""The options that say rules, by the names of parameters."""
 
 
-def policy_of(counts: Sequence[str], within: str, within_periods: Sequence[str], tags: Sequence[str]) -> Policy:
-    """The policy of the `--keep-…` options; `counts` from last to yearly, `within_periods` from hourly to yearly."""
-    periods = list(Period)
-    return Policy(
-        {
-            period: parsed(_count, text, f"--keep-{period}")
-            for period, text in zip(periods, counts, strict=True)
-            if text
-        },
-        parsed(Duration.parse, within, "--keep-within") if within else Duration(),
-        {
-            period: parsed(Duration.parse, text, f"--keep-within-{period}")
-            for period, text in zip(periods[1:], within_periods, strict=False)
-            if text
-        },
-        tuple(tuple(names.split(",")) for names in tags),
+@dataclass(frozen=True)
+class Rules:
+    """What the options say: what is kept, of which groups, and where days begin (None: as each snapshot says)."""
+
+    policy: Policy
+    by: tuple[GroupBy, ...]
+    zone: ZoneInfo | None
+
+
+def with_rules(**defaults: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command that has a parameter `rules: Rules` the options that say them, with these defaults."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            said = {name: given.pop(name) for name in _RULES}
+            command(**given, rules=_rules_of(said))
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [each for name, each in signature.parameters.items() if name != "rules"]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(name, defaults), annotation=option)
+            for name, option in _RULES.items()
+        ]
+        keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        run.__signature__ = signature.replace(parameters=keyword_only)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in keyword_only}
+        return run
+
+    return decorate
+
+
+def _default(name: str, defaults: Mapping[str, str]) -> str | list[str]:
+    if name == "keep_tag":
+        return []
+    return "host,paths" if name == "group_by" else defaults.get(name, "")
+
+
+def _rules_of(said: Mapping[str, Any]) -> Rules:
+    counts = {period: said[f"keep_{period}"] for period in Period}
+    within = {period: said[f"keep_within_{period}"] for period in _PERIODS}
+    policy = Policy(
+        {period: parsed(_count, text, f"--keep-{period}") for period, text in counts.items() if text},
+        _duration(said["keep_within"], "--keep-within"),
+        {period: _duration(text, f"--keep-within-{period}") for period, text in within.items() if text},
+        tuple(tuple(names.split(",")) for names in said["keep_tag"]),
     )
+    return Rules(policy, groups_of(said["group_by"]), zone_of(said["timezone"]))
+
+
+def _duration(text: str, option: str) -> Duration:
+    return parsed(Duration.parse, text, option) if text else Duration()
 
 
 def _count(text: str) -> int:
@@ -120,21 +146,9 @@ def zone_of(name: str) -> ZoneInfo | None:
 def limits_of(max_unused: str, max_repack_size: str) -> PruneLimits:
     """What `--max-unused` and `--max-repack-size` say."""
     return PruneLimits(
-        parsed(_part, max_unused, "--max-unused"),
+        parsed(parse_max_unused, max_unused, "--max-unused"),
         parsed(parse_size, max_repack_size, "--max-repack-size") if max_repack_size else None,
     )
-
-
-def _part(text: str) -> Fraction:
-    if text == "unlimited":
-        return Fraction(1)
-    match = _PERCENTAGE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a percentage; write for example 5% or unlimited")
-    part = Fraction(match[1]) / 100
-    if part > 1:
-        raise ValueError(f"{text!r} is more than 100%")
-    return part
 
 
 def parsed(parse: Callable[[str], _Value], text: str, name: str) -> _Value:

@@ -59,12 +59,13 @@ def packs_of_snapshot(
     index: IndexMap,
     there: Callable[[bytes], bool],
     cancelled: Callable[[], bool],
+    seen: set[bytes] | None = None,
 ) -> set[bytes]:
     """The packs that the tree `root` needs besides those of the tree `base`, which the other place has whole.
 
-    Both trees are walked side by side, so only directories that differ are read. Where a blob is in several packs, one
-    that is `there` already is chosen. Raises `DamagedData` or a storage's error when the tree is not whole; ends early
-    when `cancelled`.
+    Both trees are walked side by side, so only directories that differ are read; those `seen` are left out, and what is
+    walked is added to them. Where a blob is in several packs, one that is `there` already is chosen. Raises
+    `DamagedData` or a storage's error when the tree is not whole; ends early when `cancelled`.
     """
 
     def pack(kind: BlobType, blob_id: bytes) -> bytes:
@@ -74,7 +75,7 @@ def packs_of_snapshot(
         return next(filter(there, holders), holders[0])
 
     packs: set[bytes] = set()
-    seen: set[bytes] = set()
+    seen = set() if seen is None else seen
     waiting: list[tuple[bytes, bytes | None]] = [(root, base)]
     while waiting and not cancelled():
         tree, other = waiting.pop()

@@ -10,10 +10,11 @@ from itertools import groupby
 
 from appliance.capacity import CapacityExceeded, GatedStorage
 from appliance.errors import KurabakoError
+from appliance.replication.files import read_whole
 from appliance.replication.model import Finding, Refusal, ReplicationPlan, Step
 from appliance.replication.plan import plan_replication
-from appliance.repository import DamagedData, Repository
-from appliance.repository.ids import CONFIG_KEY, content_id
+from appliance.repository import Repository
+from appliance.repository.ids import CONFIG_KEY
 from appliance.status.model import Outcome, Progress
 from appliance.storage.interface import ObjectInfo
 from appliance.text import T, Text
@@ -27,7 +28,9 @@ UPLOADS = 4
 class ReplicationReport:
     """What became of a replication. `problem` ended it before its time; all that was sent stays and counts.
 
-    `snapshots` are the ids that are complete in the cloud now and were not before.
+    `snapshots` are the ids that are complete in the cloud now and were not before. `deleted` files went from the cloud,
+    which freed `bytes_freed`; `carried`: nothing is there any more that the vault let go of. `kept_back` is why nothing
+    was deleted.
     """
 
     outcome: Outcome
@@ -37,6 +40,10 @@ class ReplicationReport:
     refused: tuple[Refusal, ...]
     findings: tuple[Finding, ...]
     problem: KurabakoError | None = None
+    deleted: int = 0
+    bytes_freed: int = 0
+    carried: bool = False
+    kept_back: KurabakoError | None = None
 
     @property
     def summary(self) -> Text:
@@ -63,6 +70,14 @@ class ReplicationReport:
                 **figures,
                 refused=len(self.refused),
                 first=self.refused[0].what,
+            )
+        if self.deleted:
+            return T(
+                "{snapshots} snapshots were replicated, {size}; {deleted} files that the vault let go of were deleted "
+                "({freed}).",
+                **figures,
+                deleted=self.deleted,
+                freed=format_size(max(0, self.bytes_freed)),
             )
         if not self.files:
             return T("The cloud already has every snapshot of the vault.")
@@ -206,7 +221,7 @@ class _Executor:
 
     def _send_file(self, file: ObjectInfo) -> bool:
         try:
-            content = self._read(file)
+            content = read_whole(self._vault, file.key)
         except KurabakoError as error:
             with self._lock:
                 self._step_ended = True
@@ -241,12 +256,3 @@ class _Executor:
                 )
             )
         return True
-
-    def _read(self, file: ObjectInfo) -> bytes:
-        """A file of the vault, verified: against its name, and the config by opening it. Raises `DamagedData`."""
-        content = self._vault.storage.get(file.key)
-        if file.key == CONFIG_KEY:
-            self._vault.sealer.open(content)
-        elif content_id(content).hex() != file.key.rpartition("/")[2]:
-            raise DamagedData(T("Its content does not match its name."), file.key)
-        return content

@@ -95,7 +95,9 @@ class _Planner:
         there_before = self._there.copy()
         snapshots = self._snapshots()
         if begun:
-            self._plan_step(self._missing(self._lost_files(index)), None, Purpose.DATA)
+            packs, index_files = self._lost_files(index)
+            self._plan_step(self._missing(packs), None, Purpose.DATA)
+            self._plan_step(self._missing(index_files), None, Purpose.UPKEEP)
         for snapshot in snapshots:
             if self._cancelled():
                 break
@@ -157,8 +159,11 @@ class _Planner:
         keys = sorted(key for key in self._vault_sizes if key.startswith("keys/") and key not in self._damaged)
         return [*keys, CONFIG_KEY]
 
-    def _lost_files(self, index: IndexMap) -> list[str]:
-        """What the cloud once had and lost: packs its index files name, and index files all of whose packs it has."""
+    def _lost_files(self, index: IndexMap) -> tuple[list[str], list[str]]:
+        """What the cloud once had and lost: packs its index files name, and index files all of whose packs it has.
+
+        The latter may also be new: a prune of the vault writes the index anew.
+        """
         lost_packs: list[str] = []
         lost_index_files: list[str] = []
         for key, pack_ids in index.packs.items():
@@ -167,7 +172,7 @@ class _Planner:
                 lost_packs.extend(pack for pack in packs if self._can_go(pack))
             elif packs and self._can_go(key) and all(pack in self._there for pack in packs):
                 lost_index_files.append(key)
-        return [*dict.fromkeys(lost_packs), *lost_index_files]
+        return [*dict.fromkeys(lost_packs)], lost_index_files
 
     def _can_go(self, key: str) -> bool:
         """Whether the vault has this file whole, as far as is known, and nothing of its name is in the cloud."""

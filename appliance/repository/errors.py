@@ -76,7 +76,7 @@ class RepositoryLocked(KurabakoError):
             safe=T("Nothing in it was changed."),
             todo=T(
                 "Wait until that work is done. If you are sure that it is no longer running, remove the lock with "
-                "restic unlock."
+                "“kurabako repo unlock”; --remove-all removes those of other machines too."
             ),
         )
 

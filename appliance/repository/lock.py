@@ -299,14 +299,18 @@ class RepositoryLock:
                     raise damage.named(info.key) from None
                 self._pause(seconds)
 
-    def remove_abandoned(self) -> list[str]:
+    def remove_abandoned(self, *, every: bool = False) -> list[str]:
         """Removes the locks that nobody keeps any more, without acquiring this one; their hexadecimal ids.
 
-        These are those of dead processes of this host and those that were not renewed for half an hour. Raises
-        `DamagedData` for a lock that cannot be read.
+        These are those of dead processes of this host and those that were not renewed for half an hour; with `every`
+        all, whoever may still keep them. Raises `DamagedData` for a lock that cannot be read, unless `every`.
         """
         removed: list[str] = []
         for info in list_files(self._storage, FileType.LOCK):
+            if every:
+                self._storage.delete(info.key)
+                removed.append(file_name(info.key))
+                continue
             other = self._read(info) if info.size else None
             if other is None:
                 continue

@@ -352,11 +352,11 @@ class Repository:
             lock.release()
 
     def remove_abandoned_locks(
-        self, *, now: Callable[[], datetime] = utc_now, owner: LockOwner | None = None
+        self, *, every: bool = False, now: Callable[[], datetime] = utc_now, owner: LockOwner | None = None
     ) -> list[str]:
-        """Removes the locks of others that nobody keeps any more; their hexadecimal ids."""
+        """Removes the locks of others that nobody keeps any more, or `every` lock; their hexadecimal ids."""
         lock = RepositoryLock(self.storage, self.sealer, owner or LockOwner(), exclusive=False, now=now)
-        return lock.remove_abandoned()
+        return lock.remove_abandoned(every=every)
 
     def _ensure_locked(self) -> None:
         for lock in tuple(self._locks):

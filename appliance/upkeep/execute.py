@@ -8,7 +8,7 @@ which the next prune clears away, and never an index that names what is not ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from appliance.errors import KurabakoError
@@ -52,10 +52,24 @@ class PruneReport:
     leftovers: tuple[str, ...] = ()
 
 
+Together = Callable[[bytes, str], Hashable]
+"""Of a pack, and of the key of the index file that named it: packs for which it says the same may share a new one."""
+
+
+def _all_together(pack_id: bytes, index_key: str) -> Hashable:  # noqa: ARG001
+    return None
+
+
 def execute_prune(
-    repository: Repository, plan: PrunePlan, *, on_progress: Callable[[Progress], None] | None = None
+    repository: Repository,
+    plan: PrunePlan,
+    *,
+    together: Together = _all_together,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> PruneReport:
     """Does what `plan` says. The exclusive lock under which it was planned is still held.
+
+    `together` keeps packs apart in the index that another place does not both have: an index file goes there whole.
 
     What is stored in the process is upkeep: a gate in front of the storage lets it use the reserve. Raises
     `PlanOutdated` before anything changes; `DamagedData` or a storage's error with nothing lost. The repository object
@@ -65,7 +79,7 @@ def execute_prune(
         return PruneReport()
     if not _holds(repository, plan):
         raise PlanOutdated
-    return _Prune(repository, plan, on_progress or _no_progress).run()
+    return _Prune(repository, plan, together, on_progress or _no_progress).run()
 
 
 def _holds(repository: Repository, plan: PrunePlan) -> bool:
@@ -74,9 +88,12 @@ def _holds(repository: Repository, plan: PrunePlan) -> bool:
 
 
 class _Prune:
-    def __init__(self, repository: Repository, plan: PrunePlan, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self, repository: Repository, plan: PrunePlan, together: Together, on_progress: Callable[[Progress], None]
+    ) -> None:
         self.repository = repository
         self.plan = plan
+        self.together = together
         self.on_progress = on_progress
         self.done = 0
         self.leftovers: list[str] = []
@@ -177,7 +194,7 @@ class _Prune:
     def rewrite_index(self, going: frozenset[bytes]) -> None:
         """Replaces the index files that name a pack that is to go, and merges those with little in them."""
         self.on_progress(Progress(T("Writing the index")))
-        index = IndexFiles(self.repository.save_json)
+        files: dict[Hashable, IndexFiles] = {}
         replaced: list[ObjectInfo] = []
         seen: set[bytes] = set()
         for info in self.plan.index_files:
@@ -188,8 +205,10 @@ class _Prune:
             for pack_id, contents in packs:
                 if pack_id not in going and pack_id not in seen:
                     seen.add(pack_id)
-                    index.add((pack_id, contents))
-        index.flush()
+                    group = self.together(pack_id, info.key)
+                    files.setdefault(group, IndexFiles(self.repository.save_json)).add((pack_id, contents))
+        for each in files.values():
+            each.flush()
         for info in replaced:
             self.repository.delete_file(FileType.INDEX, file_name(info.key))
 

@@ -6,14 +6,33 @@ forgotten snapshot has lost its name, but none of its data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 
 from appliance.repository import BlobType, FileType, Repository, Snapshot
 from appliance.repository.index import Index
 from appliance.upkeep.blobs import SEVERAL, UNUSED, BlobMarks, mark_owners, stored_size
-from appliance.upkeep.retention import DEFAULT_GROUPS, GroupBy, Policy, Retained, retain
+from appliance.upkeep.retention import DEFAULT_GROUPS, GroupBy, Policy, Reason, Retained, retain
+
+
+@dataclass(frozen=True)
+class SnapshotFilter:
+    """Lets through the snapshots of one of the hosts, with all tags of one set, and with all of the paths.
+
+    What is empty lets everything through. As `--host`, `--tag` and `--path` of restic.
+    """
+
+    hosts: tuple[str, ...] = ()
+    tags: tuple[tuple[str, ...], ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        return (
+            (not self.hosts or snapshot.hostname in self.hosts)
+            and (not self.tags or any(set(wanted) <= set(snapshot.tags) for wanted in self.tags))
+            and set(self.paths) <= set(snapshot.paths)
+        )
 
 
 @dataclass(frozen=True)
@@ -40,18 +59,36 @@ def plan_forget(
     by: Sequence[GroupBy] = DEFAULT_GROUPS,
     may_empty: bool = False,
     measure: bool = False,
+    only: SnapshotFilter = SnapshotFilter(),
 ) -> ForgetPlan:
     """What `policy` lets go; with `measure`, what each snapshot alone holds, for which all trees are read.
 
-    Raises `EmptiesGroup`, unless `may_empty`, and `DamagedData`.
+    The rules look at the snapshots that `only` lets through, and at no others. Raises `EmptiesGroup`, unless
+    `may_empty`, and `DamagedData`.
     """
     snapshots = repository.snapshots()
-    groups = retain(snapshots, policy, now=now, zone=zone, by=by, may_empty=may_empty)
+    groups = retain(filter(only, snapshots), policy, now=now, zone=zone, by=by, may_empty=may_empty)
+    return forget_plan(snapshots, groups, unique_bytes(repository, snapshots) if measure else {})
+
+
+def forget_plan(
+    snapshots: Sequence[Snapshot], groups: Sequence[Retained], unique: Mapping[str, int] | None = None
+) -> ForgetPlan:
+    """The plan that the policies' word on `groups` comes to."""
     removed = {snapshot.id for group in groups for snapshot in group.remove}
-    return ForgetPlan(
-        forget=tuple(snapshot for snapshot in snapshots if snapshot.id in removed),
-        groups=groups,
-        unique_bytes=unique_bytes(repository, snapshots) if measure else {},
+    forget = tuple(snapshot for snapshot in snapshots if snapshot.id in removed)
+    return ForgetPlan(forget, tuple(groups), dict(unique or {}))
+
+
+def hold(groups: Sequence[Retained], held: Mapping[str, Reason]) -> tuple[Retained, ...]:
+    """The same word, but the snapshots in `held` (by id, each with why) stay, whatever the policy says."""
+    return tuple(
+        replace(
+            group,
+            keep=(*group.keep, *((each, (held[each.id],)) for each in group.remove if each.id in held)),
+            remove=tuple(each for each in group.remove if each.id not in held),
+        )
+        for group in groups
     )
 
 

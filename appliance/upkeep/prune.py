@@ -11,10 +11,11 @@ plan knows every new pack's size.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from appliance.errors import KurabakoError
@@ -26,6 +27,7 @@ from appliance.repository.indexfile import decode_index
 from appliance.repository.pack import LENGTH_SIZE, TARGET_SIZE, PackedBlob
 from appliance.storage.interface import ObjectInfo
 from appliance.text import T
+from appliance.units import parse_size
 from appliance.upkeep.blobs import UNUSED, BlobMarks, mark_first, stored_size
 
 PACK_OVERHEAD = OVERHEAD + LENGTH_SIZE
@@ -56,16 +58,61 @@ class NeededPackGone(KurabakoError):
         )
 
 
+_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
+
+
+def parse_max_unused(text: str) -> Fraction | int:
+    """The waste that may stay: `5%` of all that stays, `unlimited`, or a size in bytes. Raises `ValueError`."""
+    if text == "unlimited":
+        return Fraction(1)
+    match = _PERCENTAGE.fullmatch(text.strip())
+    if match is None:
+        if text.strip().isdecimal():  # 5 % are meant, perhaps: five bytes would have everything packed anew
+            raise ValueError(f"{text!r} lacks a unit; write for example 5% or 2 GB")
+        return parse_size(text)
+    part = Fraction(match[1]) / 100
+    if part > 1:
+        raise ValueError(f"{text!r} is more than 100%")
+    return part
+
+
 @dataclass(frozen=True)
 class PruneLimits:
-    """`max_unused` is the waste that may stay, as a part of all that stays; `max_repack_bytes` None: no limit."""
+    """What a prune may leave and cost.
 
-    max_unused: Fraction = MAX_UNUSED
+    `max_unused` is the waste that may stay: a `Fraction` of all that stays, or an int, which is bytes.
+    `max_repack_bytes` bounds what is packed anew; None: no limit.
+    """
+
+    max_unused: Fraction | int = MAX_UNUSED
     max_repack_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_unused <= 1 or (self.max_repack_bytes or 0) < 0:
-            raise ValueError("max_unused is between 0 and 1, max_repack_bytes not negative")
+        if self.max_unused < 0 or (isinstance(self.max_unused, Fraction) and self.max_unused > 1):
+            raise ValueError("max_unused is a part between 0 and 1, or bytes")
+        if (self.max_repack_bytes or 0) < 0:
+            raise ValueError("max_repack_bytes is not negative")
+
+    def within(self, room: int, index_bytes: int) -> PruneLimits:
+        """These limits, tightened so that the prune's `scratch` stays within `room` bytes beside what is there."""
+        most = max(0, room - scratch_for_index(index_bytes))
+        return replace(
+            self, max_repack_bytes=most if self.max_repack_bytes is None else min(most, self.max_repack_bytes)
+        )
+
+    def tolerated(self, used: int, waste: int) -> int:
+        """Bytes of waste that may stay beside `used` bytes, of `waste`."""
+        if not isinstance(self.max_unused, Fraction):
+            return self.max_unused
+        return waste if self.max_unused == 1 else int(used * self.max_unused / (1 - self.max_unused))
+
+
+def scratch_for_index(index_bytes: int) -> int:
+    """The room a new index may need, as it is not known to the byte: the present one's size, twice.
+
+    Twice, since new packs are named in an index file of their own first.
+    """
+    return 2 * index_bytes + 4096
 
 
 @dataclass(frozen=True)
@@ -112,11 +159,10 @@ class PrunePlan:
     def scratch(self) -> int:
         """The most that may lie there, besides what lay there before, while it is executed: new packs and a new index.
 
-        What goes at the very beginning (`bytes_unindexed`) is not set off against it. The index is not known to the
-        byte: it is taken to be as large as the present one, twice, as new packs are named in one of their own first.
+        What goes at the very beginning (`bytes_unindexed`) is not set off against it.
         """
-        removed = bool(self.delete or self.repack)
-        return self.bytes_rewritten + (2 * sum(info.size for info in self.index_files) + 4096 if removed else 0)
+        index = scratch_for_index(sum(info.size for info in self.index_files))
+        return self.bytes_rewritten + (index if self.delete or self.repack else 0)
 
     @property
     def nothing_to_do(self) -> bool:
@@ -285,7 +331,7 @@ def _to_repack(live: LiveBlobs, limits: PruneLimits) -> set[int]:
     needed = [number for number in range(len(live.pack_ids)) if live.used(number)]
     waste = sum(live.wasted(number) for number in needed)
     used = sum(live.used(number) for number in needed)
-    tolerated = waste if limits.max_unused == 1 else int(used * limits.max_unused / (1 - limits.max_unused))
+    tolerated = limits.tolerated(used, waste)
     small = Counter(live.kind(number) for number in needed if live.size(number) < SMALL_PACK)
 
     def is_many_small(number: int) -> bool:

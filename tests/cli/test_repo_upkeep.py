@@ -72,6 +72,26 @@ def test_forgetting_by_name(filled: RepoCli) -> None:
     assert (code, error["code"]) == (ExitCode.FAILED, "repository.snapshot-not-found")
 
 
+def test_the_rules_look_only_at_what_the_filters_let_through(filled: RepoCli, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    filled.ok("backup", source, "--host", "other", "--tag", "kept")
+    filled.ok("backup", source, "--host", "other")
+    here, tagged, last = [each["id"] for each in filled.json("snapshots")[-3:]]
+    rules = ("forget", "--keep-last", "1", "--dry-run")
+    assert filled.json(*rules, "--host", "other")["forget"] == [tagged]
+    assert filled.json(*rules, "--host", "other", "--tag", "kept")["forget"] == []
+    assert len(filled.json(*rules, "--path", str(source))["forget"]) == 3
+    assert filled.json(*rules, "--path", "/elsewhere")["forget"] == []
+    assert filled.run("forget", here[:8], "--host", "other").returncode == ExitCode.USAGE
+    assert last not in filled.json(*rules)["forget"]
+
+
+def test_waste_may_be_a_size(filled: RepoCli) -> None:
+    filled.ok("forget", "--keep-last", "1")
+    assert filled.json("prune", "--dry-run", "--max-unused", "1 GB")["packs_to_repack"] == 0
+    assert filled.json("prune", "--dry-run", "--max-unused", "0 B")["bytes_unused_after"] == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -161,6 +181,8 @@ def test_unlock_removes_what_nobody_keeps(cli: RepoCli, place: Path) -> None:
     repository = fresh(storage)
     with repository.lock(owner=LockOwner(hostname="elsewhere")):
         assert cli.json("unlock")["removed"] == [], "a living lock of another machine"
+        assert "kurabako repo unlock" in cli.error("prune")[1]["todo"]
+        assert len(cli.json("unlock", "--remove-all")["removed"]) == 1
     with repository.lock(owner=LockOwner(pid=1 << 22, identify=lambda pid: None)):
         assert len(cli.json("unlock")["removed"]) == 1, "a dead process of this machine"
     assert list(storage.list("locks")) == []
