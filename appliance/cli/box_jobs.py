@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Send to the cloud what the vault has and the cloud has not.").message)(replicate)
     app.command(help=T("Restore a snapshot, or what is below a path in it, into a folder.").message)(restore)
     app.command(help=T("Check that everything stored is whole.").message)(check)
+    app.command(help=T("Replace what is missing or damaged, from whatever still has it.").message)(repair)
     app.command(help=T("End the running jobs in order; what they stored stays.").message)(cancel)
 
 
@@ -105,6 +106,25 @@ def check(
     arguments = {"read_data": read_data, "cloud": cloud}
     with opened_box(context) as box:
         run_jobs(printer(context, as_json), box, "check", arguments, lambda: [CheckJob(**arguments)])
+
+
+def repair(
+    context: typer.Context,
+    read_data: Annotated[
+        bool, typer.Option("--read-data", help=T("Read and verify every byte, not only what names it.").message)
+    ] = False,
+    cloud: Annotated[bool, typer.Option("--cloud", help=T("Repair the cloud instead of the vault.").message)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help=T("Show what would be done, and do nothing.").message)
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The vault is repaired with what the cloud has, the cloud with what the vault has."""
+    from appliance.daemon.requests import RepairJob
+
+    arguments = {"read_data": read_data, "cloud": cloud, "dry_run": dry_run}
+    with opened_box(context) as box:
+        run_jobs(printer(context, as_json), box, "repair", arguments, lambda: [RepairJob(**arguments)])
 
 
 def cancel(context: typer.Context, as_json: JsonOption = False) -> None:

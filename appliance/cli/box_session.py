@@ -34,6 +34,7 @@ _TITLES = {
     JobKind.REPLICATE: T("Replication"),
     JobKind.RESTORE: T("Restore"),
     JobKind.CHECK: T("Check"),
+    JobKind.REPAIR: T("Repair"),
 }
 
 
@@ -274,11 +275,13 @@ def _particulars(details: Mapping[str, Any]) -> list[Text]:
         ("unreadable", "path", "unreadable_count"),
         ("failures", "path", "failures_count"),
         ("errors", "name", "errors_count"),
+        ("damages", "name", "damages_count"),
+        ("incomplete", "snapshot", "incomplete_count"),
         ("findings", "subject", "findings_count"),
         ("refused", "snapshot", "refused_count"),
     ):
         listed = details.get(name, [])[:SHOWN]
-        key = "what" if name in ("errors", "findings", "refused") else "why"
+        key = "why" if name in ("unreadable", "failures") else "what"
         lines += [
             T("  {subject}: {what}", subject=str(one[subject] or "")[:200], what=Text.from_json(one[key]))
             for one in listed

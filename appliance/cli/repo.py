@@ -22,6 +22,7 @@ class RepoGroup(LazyGroup):
         "stats": "appliance.cli.repo_look",
         "restore": "appliance.cli.repo_restore",
         "check": "appliance.cli.repo_check",
+        "repair": "appliance.cli.repo_repair",
         "forget": "appliance.cli.repo_upkeep",
         "prune": "appliance.cli.repo_upkeep",
         "make-room": "appliance.cli.repo_upkeep",

@@ -71,7 +71,23 @@ class CheckJob(msgspec.Struct, frozen=True, tag_field="kind", tag="check", forbi
         return "cloud" if self.cloud else "vault"
 
 
-JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob
+class RepairJob(msgspec.Struct, frozen=True, tag_field="kind", tag="repair", forbid_unknown_fields=True):
+    """Repair the vault with the cloud's help, or the reverse; with `dry_run` only say what would be done."""
+
+    read_data: bool = False
+    cloud: bool = False
+    dry_run: bool = False
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.REPAIR
+
+    @property
+    def subject(self) -> str:
+        return "cloud" if self.cloud else "vault"
+
+
+JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob
 
 
 def encode_request(request: JobRequest) -> str:

@@ -10,6 +10,7 @@ from appliance.repair.execute import execute_repair
 from appliance.repair.model import CannotOpen, Damage, Incomplete, NotACopy, Remedy, RepairPlan, RepairReport
 from appliance.repair.opening import Patient, clear_damaged_locks, find_damaged_locks, open_damaged
 from appliance.repair.plan import plan_repair
+from appliance.repair.words import document_of, line_of, losses_of, summary_of
 
 __all__ = [
     "CannotOpen",
@@ -21,8 +22,12 @@ __all__ = [
     "RepairPlan",
     "RepairReport",
     "clear_damaged_locks",
+    "document_of",
     "execute_repair",
     "find_damaged_locks",
+    "line_of",
+    "losses_of",
     "open_damaged",
     "plan_repair",
+    "summary_of",
 ]

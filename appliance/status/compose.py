@@ -101,6 +101,8 @@ def _work(facts: Facts) -> Text:
             return T("{subject} is being restored.", subject=subject)
         case JobKind.CHECK:
             return T("{subject} is being checked.", subject=subject)
+        case JobKind.REPAIR:
+            return T("{subject} is being repaired.", subject=subject)
 
 
 def _rest(facts: Facts) -> Text:

@@ -54,6 +54,7 @@ class JobKind(StrEnum):
     REPLICATE = "replicate"
     RESTORE = "restore"
     CHECK = "check"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,17 @@ def _run(facts: Facts, result: JobResult) -> Problem:
         case JobKind.CHECK:
             what = T("The check of {subject} ({moment}) found errors. {summary}", **values)
             safe = T("The check changed nothing.")
-            todo = T("Call your service provider before you delete or replace anything.")
+            todo = T(
+                "See what a repair would do with “kurabako repair --dry-run”. Delete or replace nothing before that."
+            )
+        case JobKind.REPAIR:
+            what = (
+                T("The repair of {subject} ({moment}) could not replace everything. {summary}", **values)
+                if partial
+                else T("The repair of {subject} ({moment}) did not succeed. {summary}", **values)
+            )
+            safe = T("Whatever could be read before can be read.")
+            todo = T("Ask your service provider. “kurabako repair --dry-run” names what is damaged.")
         case JobKind.RESTORE:
             what = (
                 T("The restore of {subject} ({moment}) is incomplete. {summary}", **values)

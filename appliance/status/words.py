@@ -32,6 +32,7 @@ JOBS = {
     JobKind.REPLICATE: T("Replication"),
     JobKind.RESTORE: T("Restore"),
     JobKind.CHECK: T("Check"),
+    JobKind.REPAIR: T("Repair"),
 }
 
 OUTCOMES = {

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from appliance.box import Box
 from appliance.daemon.jobs import JobReport, failure
-from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, ReplicateJob, RestoreJob
+from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob
 from appliance.daemon.work.backup import backup
 from appliance.daemon.work.check import check_place
 from appliance.daemon.work.common import Cancelled, OnProgress, open_to_read, reading
+from appliance.daemon.work.repair import repair
 from appliance.daemon.work.replicate import replicate
 from appliance.daemon.work.restore import restore
 from appliance.errors import KurabakoError
@@ -40,6 +41,8 @@ def run_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled
                 return restore(box, request, on_progress, is_cancelled)
             case CheckJob():
                 return check_place(box, request, on_progress, is_cancelled)
+            case RepairJob():
+                return repair(box, request, on_progress, is_cancelled)
     except KurabakoError as error:
         return failure(error)
 
@@ -59,5 +62,5 @@ def require_sensible(box: Box, request: JobRequest) -> None:
             box.require_designated(request.source)
         case ReplicateJob():
             box.require_cloud()
-        case RestoreJob() | CheckJob() if request.cloud:
+        case RestoreJob() | CheckJob() | RepairJob() if request.cloud:
             box.require_cloud()
