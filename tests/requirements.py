@@ -20,6 +20,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "borg": ("borg", "borgbackup"),
     "smbd": ("/usr/sbin/smbd", "samba"),
     "smbclient": ("smbclient", "smbclient"),
+    "samba-vfs": ("/usr/share/doc/samba-vfs-modules/copyright", "samba-vfs-modules"),
     "udevd": ("/lib/systemd/systemd-udevd", "udev"),
     "umockdev": ("umockdev-run", "umockdev"),
     "socat": ("socat", "socat"),

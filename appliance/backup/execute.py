@@ -19,6 +19,7 @@ from appliance.backup.files import Events, FileReaders, FileTask, is_large
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.backup.plan import BackupPlan, path_names, printable, shown
+from appliance.backup.remote import inherit, inherited_streams, is_remote, opens, streams
 from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
 from appliance.backup.settling import Settling, StillWritten
 from appliance.repository import (
@@ -193,6 +194,7 @@ class _Run:
             path = (*path, entry.name)
             if not self._complete(source, path, entry):
                 continue
+            self._submit_streams(source, path, entry, folder)
             entries = self._list(source, path)
             if entries is None:
                 continue
@@ -213,7 +215,14 @@ class _Run:
         except SourceError as error:
             self._on_error(source, path, error)
             return False
+        if entry.missing is not None:
+            self._on_error(source, path, SourceError(entry.missing))
         return True
+
+    def _submit_streams(self, source: Source, path: Path, entry: Entry, folder: Folder) -> None:
+        for stream_path, stream, node in streams(path, entry):
+            self._folders.expect(folder, 1)
+            self._readers.submit(FileTask(source, stream_path, stream, node, None, folder))
 
     def _list(self, source: Source, path: Path) -> list[Entry] | None:
         """The entries of a directory; none for one on another file system, None for one that cannot be read."""
@@ -239,14 +248,16 @@ class _Run:
         """
         below: list[tuple[Entry, Node | None]] = []
         unchanged = unchanged_bytes = 0
-        trusts_inode = source.trusts_inode
+        trusts_inode, remote = source.trusts_inode, is_remote(source)
         for entry in entries:
             previous = known.get(entry.name)
             if entry.type is _DIR:
                 below.append((entry, previous))
                 continue
             entry_path = () if path is None else (*path, entry.name)
-            if not self._complete(source, entry_path, entry):
+            inherits = remote and inherit(entry, previous)
+            comes_later = inherits or (remote and opens(entry, previous))
+            if not comes_later and not self._complete(source, entry_path, entry):
                 if self._is_lost(source):
                     break
                 continue
@@ -256,6 +267,10 @@ class _Run:
             elif previous is not None and self._is_reusable(node, previous, trusts_inode):
                 node.content = previous.content
                 folder.nodes.append(node)
+                if inherits:
+                    folder.nodes += inherited_streams(entry.name, known)
+                else:
+                    self._submit_streams(source, entry_path, entry, folder)
                 unchanged += 1
                 unchanged_bytes += entry.size
             else:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from appliance.backup.folders import Folder, Folders
+from appliance.backup.remote import describe, is_remote, streams
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
 from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile
 from appliance.text import T
@@ -88,9 +89,20 @@ class FileReader:
         self._events = events
         self._save_soon = save_soon
         self._unfinished: deque[Callable[[], None]] = deque()
+        self._streams: list[FileTask] = []
+        """Streams that came to light when their files were opened."""
 
     def read(self, batch: list[FileTask]) -> None:
         """Reads the batch now; finishes it when the next ones have been read, or by `finish`."""
+        self._read(batch)
+        while self._streams:
+            found, self._streams = self._streams, []
+            for task in filter(is_large, found):
+                self._read([task])
+            if small := [task for task in found if not is_large(task)]:
+                self._read(small)
+
+    def _read(self, batch: list[FileTask]) -> None:
         self._events.check()
         self._unfinished.append(self._read_large(batch[0]) if is_large(batch[0]) else self._read_small(batch))
         if len(self._unfinished) > _BATCHES_UNFINISHED:
@@ -124,7 +136,7 @@ class FileReader:
 
     def _read_small(self, tasks: list[FileTask]) -> Callable[[], None]:
         """Reads files that are small, or were when they were listed."""
-        files = [self._open(task) for task in tasks]
+        files = self._open_many(tasks)
         chunks: list[memoryview] = []
         read: list[tuple[FileTask, bool]] = []
         counts: list[int] = []
@@ -152,17 +164,42 @@ class FileReader:
         self._events.on_files([task for task, was_read in read if was_read])
         self._folders.settle([(task.folder, task.node if was_read else None) for task, was_read in read])
 
+    def _open_many(self, tasks: list[FileTask]) -> list[SourceFile | None]:
+        source = tasks[0].source
+        if not is_remote(source) or any(task.source is not source for task in tasks):
+            return [self._open(task) for task in tasks]
+        if self._events.is_lost(source):
+            return [None] * len(tasks)
+        opened = source.open_many([(task.path, task.entry) for task in tasks])
+        return [self._opened(task, one) for task, one in zip(tasks, opened, strict=True)]
+
     def _open(self, task: FileTask) -> SourceFile | None:
         if self._events.is_lost(task.source):
             return None
         try:
-            return task.source.open(task.path, task.entry)
+            return self._opened(task, task.source.open(task.path, task.entry))
         except SourceError as error:
-            self._events.on_error(task.source, task.path, error)
+            return self._opened(task, error)
+
+    def _opened(self, task: FileTask, opened: SourceFile | SourceError) -> SourceFile | None:
+        """What came of opening a file."""
+        if isinstance(opened, SourceError):
+            self._events.on_error(task.source, task.path, opened)
             return None
+        if is_remote(task.source):
+            describe(task.node, task.entry)
+            if task.entry.missing is not None:
+                self._events.on_error(task.source, task.path, SourceError(task.entry.missing))
+        return opened
+
+    def _find_streams(self, task: FileTask) -> None:
+        for path, entry, node in streams(task.path, task.entry):
+            self._folders.expect(task.folder, 1)
+            self._streams.append(FileTask(task.source, path, entry, node, None, task.folder))
 
     def _read_whole(self, task: FileTask, file: SourceFile | None, read: Callable[[SourceFile], None]) -> bool:
         """Whether `read` could read the file, which is opened once more if it changes meanwhile."""
+        self._find_streams(task)
         for attempt in range(_ATTEMPTS):
             if attempt:
                 file = self._open(task)

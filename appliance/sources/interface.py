@@ -8,7 +8,7 @@ Semantics every implementation keeps:
   source has them (an SMB name is UTF-8, with unpaired surrogates encoded as `surrogatepass`).
 * **scandir** lists a directory once, without following links; entries come in any order and carry everything
   that listing brings for free. An entry that vanishes meanwhile is left out.
-* **complete** adds what costs extra calls per entry (extended attributes, link target, generic attributes).
+* **complete** adds what costs extra calls per entry (extended attributes, link target, generic attributes, streams).
 * **open** opens a regular file for reading and refuses when it is no longer the kind of file the entry says.
 * **Errors** are `SourceError`s about one path; `gone` means the path vanished, `lost` means the whole source
   is no longer there (disk pulled, server away): the run then ends partial, keeping what it has.
@@ -67,6 +67,8 @@ class Entry:
     link_target: bytes = b""
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     generic_attributes: Mapping[str, Any] = field(default_factory=dict)
+    streams: tuple[Entry, ...] = ()
+    missing: Text | None = None
 
 
 class SourceFile(Protocol):
@@ -114,6 +116,17 @@ class Source(Protocol):
     def open(self, path: Path, entry: Entry) -> SourceFile: ...
 
     def close(self) -> None: ...
+
+
+class RemoteSource(Source, Protocol):
+    """A source that takes time to answer, so that what can be asked at once is.
+
+    A file whose change time (`ctime_ns`, which is not 0) is that of an earlier run has that run's metadata and streams.
+    """
+
+    def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
+        """Opens each file, or says why it cannot be; an entry whose file is opened is then complete."""
+        ...
 
 
 class SourceError(KurabakoError):

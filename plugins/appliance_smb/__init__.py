@@ -29,12 +29,12 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
     if source.kind != _KIND:
         return None
     # Imported late: smbprotocol takes a time that most commands need not wait for.
-    from appliance_smb.opening import open_share
+    from appliance_smb.opening import login_of, open_share
 
     settings = _settings(context)
     for share in settings.shares:
         if share.address.id == source.id:
-            return open_share(share, settings.timeout)
+            return open_share(share.address, login_of(share, settings.timeout), settings.sessions)
     raise SourceNotFound(
         T("The share {share} is not in the settings.", share=source.title),
         safe=T("Everything that was backed up before is safe."),

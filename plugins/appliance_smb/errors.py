@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from smbprotocol.exceptions import SMBResponseException
-
 from appliance.errors import KurabakoError
 from appliance.sources.interface import Path, SourceError, SourceNotFound
 from appliance.text import T, Text
@@ -63,6 +61,10 @@ class ShareForbidden(KurabakoError):
     code = "smb.access-denied"
 
 
+class Denied(SourceError):
+    """The user may not do this with one path."""
+
+
 def unreachable(address: ShareAddress, why: Text) -> ShareUnreachable:
     """The server could not be talked to."""
     return ShareUnreachable(
@@ -117,21 +119,21 @@ def no_encryption(address: ShareAddress) -> ShareUnreachable:
     return unreachable(address, T("it offers no encryption, which the settings insist on"))
 
 
-def share_refused(address: ShareAddress, user: str, error: SMBResponseException) -> KurabakoError:
+def share_refused(address: ShareAddress, user: str, status: int) -> KurabakoError:
     """The share, or the folder in it, could not be opened after logging in."""
-    if error.status == _ACCESS_DENIED:
+    if status == _ACCESS_DENIED:
         return ShareForbidden(
             T("{user} may not open {share}.", user=user or T("guest"), share=address.title),
             safe=_SAFE,
             todo=T("Give the user the right to read it, on the server."),
         )
-    if error.status == _BAD_NETWORK_NAME or error.status in _GONE or error.status in _OTHER_KIND:
+    if status == _BAD_NETWORK_NAME or status in _GONE or status in _OTHER_KIND:
         return ShareNotFound(
             T("There is no {share} on the server.", share=address.title),
             safe=_SAFE,
             todo=T("Check the names of the share and its folders."),
         )
-    return unreachable(address, _answer(error.status))
+    return unreachable(address, _answer(status))
 
 
 def lost(address: ShareAddress) -> SourceError:
@@ -153,7 +155,7 @@ def path_error(path: Path, status: int) -> SourceError:
         return SourceError(T("{path} became something else while the backup was running.", path=shown), gone=True)
     match status:
         case 0xC0000022 | 0xC00000CA:
-            return SourceError(
+            return Denied(
                 T("{path} cannot be read: the server denies access.", path=shown),
                 todo=T("Give the user the right to read it, on the server."),
             )

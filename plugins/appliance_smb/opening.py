@@ -14,7 +14,7 @@ from appliance.status.model import Severity
 from appliance.text import T
 from appliance_smb.address import ShareAddress
 from appliance_smb.errors import LoginRefused, ShareUnreachable
-from appliance_smb.link import Link, hang_up_after, negotiate, open_link
+from appliance_smb.link import Link, Login, hang_up_after, negotiate, open_link
 from appliance_smb.settings import ShareSettings
 from appliance_smb.source import SmbSource
 
@@ -32,17 +32,16 @@ class RefusedLogins:
         self._refused: dict[tuple[str, int, str, str, bytes], LoginRefused] = {}
         self._lock = threading.Lock()
 
-    def open(self, share: ShareSettings, timeout: float) -> Link:
+    def open(self, address: ShareAddress, login: Login, sessions: int) -> Link:
         """Opens the share, unless this login was refused before."""
-        address, password = share.address, share.password_file.read() if share.password_file else None
-        login = (address.server.lower(), address.port, share.domain, share.user, _fingerprint(password))
+        known = (address.server.lower(), address.port, login.domain, login.user, _fingerprint(login.password))
         with self._lock:
-            if login in self._refused:
-                raise self._refused[login]
+            if known in self._refused:
+                raise self._refused[known]
             try:
-                return open_link(address, share.user, password, share.domain, encrypt=share.encrypt, timeout=timeout)
+                return open_link(address, login, sessions=sessions)
             except LoginRefused as error:
-                self._refused[login] = error
+                self._refused[known] = error
                 raise
 
 
@@ -53,11 +52,17 @@ def _fingerprint(password: SecretStr | None) -> bytes:
 _logins = RefusedLogins()
 
 
-def open_share(share: ShareSettings, timeout: float) -> SmbSource:
+def login_of(share: ShareSettings, timeout: float) -> Login:
+    """How to log in to a share of the settings; reads the password's file."""
+    password = share.password_file.read() if share.password_file else None
+    return Login(share.user, password, share.domain, share.encrypt, timeout)
+
+
+def open_share(address: ShareAddress, login: Login, sessions: int) -> SmbSource:
     """The share as a source. Raises `LoginRefused`, `SourceNotFound` and the like."""
-    link = _logins.open(share, timeout)
+    link = _logins.open(address, login, sessions)
     try:
-        return SmbSource(link, share.user)
+        return SmbSource(link, login.user)
     except BaseException:
         link.close()
         raise

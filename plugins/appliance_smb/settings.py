@@ -53,6 +53,10 @@ class SmbSettings(Section):
         default=30.0, description="Seconds without an answer after which a server is taken to be away."
     )
 
+    sessions: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=4, description="Sessions with one server at most; each reads files of its own."
+    )
+
     @model_validator(mode="after")
     def _distinct(self) -> SmbSettings:
         ids = [share.address.id for share in self.shares]

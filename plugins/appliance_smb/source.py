@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from smbprotocol.connection import Request
-from smbprotocol.exceptions import SMBResponseException
-from smbprotocol.file_info import FileInformationClass
-from smbprotocol.ioctl import CtlCode, IOCTLFlags, SMB2IOCTLRequest
-from smbprotocol.open import (
-    CreateDisposition,
-    CreateOptions,
-    DirectoryAccessMask,
-    FilePipePrinterAccessMask,
-    ImpersonationLevel,
-    ShareAccess,
-    SMB2CloseRequest,
-    SMB2CreateRequest,
-    SMB2QueryDirectoryRequest,
-    SMB2QueryInfoRequest,
-    SMB2ReadRequest,
-)
-
-from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError
+from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError, SourceFile
 from appliance.text import T
-from appliance_smb import errors, wire
+from appliance_smb import errors, requests, wire
+from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
-
-_AHEAD = 4
-"""Reads under way per file: enough to keep a fast line busy while the bytes before are worked on."""
+from appliance_smb.reading import SMALL, Known, Wanted, close_handle, open_large, read_many, told
 
 _REMEMBERED = 10_000
 """Directories whose identity is remembered for noticing loops; those on the way to the current ones always are."""
 
-_FILE_NETWORK_OPEN_INFORMATION = 34
-_FILE_INFO = 1  # [MS-SMB2] 2.2.37, InfoType
+_FEW, _LIST = 65536, requests.LIST_DIRECTORY | requests.READ_ATTRIBUTES
 _LONGEST_LINK = 16 * 1024  # [MS-FSCC] 2.1.2: the largest reparse point
-_READ = FilePipePrinterAccessMask.FILE_READ_DATA | FilePipePrinterAccessMask.FILE_READ_ATTRIBUTES
-_LIST = DirectoryAccessMask.FILE_LIST_DIRECTORY | DirectoryAccessMask.FILE_READ_ATTRIBUTES
+_SECURITY = requests.OWNER | requests.GROUP | requests.DACL
+_CONTENT = (EntryType.FILE, EntryType.DIR)
 
 
 class InCircle(OtherFileSystem):
@@ -48,97 +30,13 @@ class InCircle(OtherFileSystem):
     code = "smb.in-circle"
 
 
-class SmbFile:
-    """An open file of a share, with some reads under way ahead of the reader.
-
-    It ends where it ended when it was opened; what was appended since is seen by `changed`.
-    """
-
-    def __init__(self, link: Link, path: Path, handle: bytes, facts: wire.Facts) -> None:
-        self._link = link
-        self._path = path
-        self._handle = handle
-        self._facts = facts
-        self._asked = 0
-        self._under_way: deque[tuple[Request, int]] = deque()
-        self._rest = memoryview(b"")
-
-    def readinto(self, buffer: memoryview) -> int:
-        if not self._rest:
-            self._rest = self._next()
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def changed(self) -> bool:
-        message = SMB2QueryInfoRequest()
-        message["info_type"] = _FILE_INFO
-        message["file_info_class"] = _FILE_NETWORK_OPEN_INFORMATION
-        message["output_buffer_length"] = 56
-        message["file_id"] = self._handle
-        try:
-            now = wire.parse_network_open(wire.parse_output(self._link.request(message)))
-        except SMBResponseException as error:
-            raise errors.path_error(self._path, error.status) from error
-        return (now.size, now.written) != (self._facts.size, self._facts.written)
-
-    def close(self) -> None:
-        try:
-            self._forget()
-            close_handle(self._link, self._handle)
-        except SourceError:
-            pass  # the server is away, and the handle with it
-
-    def _next(self) -> memoryview:
-        """The next bytes of the file; none at its end."""
-        self._ask()
-        if not self._under_way:
-            return memoryview(b"")
-        request, length = self._under_way.popleft()
-        try:
-            data = wire.parse_read(self._link.receive(request))
-        except SMBResponseException as error:
-            if error.status != errors.END_OF_FILE:
-                raise errors.path_error(self._path, error.status) from error
-            data = memoryview(b"")
-        if len(data) < length:  # it was cut short meanwhile
-            self._asked = self._facts.size
-            self._forget()
-        self._ask()
-        return data
-
-    def _ask(self) -> None:
-        """Sends reads ahead, as many as there is room for."""
-        while len(self._under_way) < _AHEAD and self._asked < self._facts.size:
-            length = min(self._link.payload, self._facts.size - self._asked)
-            message = SMB2ReadRequest()
-            message["length"] = length
-            message["offset"] = self._asked
-            message["file_id"] = self._handle
-            message["padding"] = b"\x50"
-            request = self._link.send(message, length, wait=not self._under_way)
-            if request is None:
-                return
-            self._asked += length
-            self._under_way.append((request, length))
-
-    def _forget(self) -> None:
-        """Takes the answers that nobody reads any more."""
-        while self._under_way:
-            request, _ = self._under_way.popleft()
-            try:
-                self._link.receive(request)
-            except SMBResponseException:
-                pass
-
-
 class SmbSource:
     """The tree of a share, or of a folder in it.
 
-    A share knows no Unix owners, modes and inodes: entries have none, files belong to who restores them, and
-    creation time and file attributes go along as generic attributes. Links and junctions are kept as links and never
-    followed; what the server itself follows in a circle is noticed and read once.
+    A share knows no Unix owners, modes and inodes: entries have none, and files belong to who restores them. Creation
+    time, file attributes and security descriptor go along as generic attributes, the very values that stock restic on
+    Windows writes; named streams as files of their own. Links and junctions are kept as links and never followed; what
+    the server itself follows in a circle is noticed and read once.
     """
 
     def __init__(self, link: Link, user: str) -> None:
@@ -146,11 +44,14 @@ class SmbSource:
         self._top = (*link.prefix, *(name.encode() for name in link.address.folder))
         self._known: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
+        self._security = _SECURITY
         try:
-            handle, self._root = self._create((), _LIST, CreateOptions.FILE_DIRECTORY_FILE)
-        except SMBResponseException as error:
-            raise errors.share_refused(link.address, user, error) from error
-        close_handle(link, handle)
+            handle, self._root = self._open_root(link.channel())
+        except Refused as refused:
+            raise errors.share_refused(link.address, user, refused.status) from refused
+        except Broken as broken:
+            raise errors.lost(link.address) from broken
+        close_handle(link.channel(), handle)
 
     @property
     def id(self) -> str:
@@ -166,13 +67,14 @@ class SmbSource:
         return False
 
     def root(self) -> Entry:
-        return _entry(b"", self._root)
+        entry = _entry(b"", self._root)
+        self.complete((), entry)
+        return entry
 
     def scandir(self, path: Path) -> Sequence[Entry]:
         try:
-            return self._scan(path)
-        except SMBResponseException as error:
-            raise errors.path_error(path, error.status) from error
+            with told(self._link, path):
+                return self._scan(path)
         except ValueError as error:
             raise SourceError(
                 T("{path} cannot be listed: the server's answer makes no sense.", path=errors.display(path)),
@@ -180,74 +82,99 @@ class SmbSource:
             ) from error
 
     def complete(self, path: Path, entry: Entry) -> None:
-        if entry.type is not EntryType.SYMLINK:
-            return
-        try:
-            target = self._link_target(path)
-        except SMBResponseException as error:
-            raise errors.path_error(path, error.status) from error
-        if target is None:
-            raise SourceError(
-                T("{path} stands for something else in a way that only Windows knows.", path=errors.display(path))
-            )
-        entry.link_target = target
+        if entry.type is EntryType.SYMLINK:
+            self._complete_link(path, entry)
+        elif entry.type in _CONTENT:
+            (known,) = self._ask([(path, entry)], content=False)
+            if known.failure is not None:
+                raise known.failure
 
-    def open(self, path: Path, entry: Entry) -> SmbFile:  # noqa: ARG002 - the server refuses what is no file
-        try:
-            handle, facts = self._create(
-                path, _READ, CreateOptions.FILE_NON_DIRECTORY_FILE | CreateOptions.FILE_SEQUENTIAL_ONLY
-            )
-        except SMBResponseException as error:
-            raise errors.path_error(path, error.status) from error
-        return SmbFile(self._link, path, handle, facts)
+    def open(self, path: Path, entry: Entry) -> SourceFile:
+        (opened,) = self.open_many([(path, entry)])
+        if isinstance(opened, SourceError):
+            raise opened
+        return opened
+
+    def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
+        """Opens and reads small files in one round trip each; a large one, which comes alone, is read ahead."""
+        small = iter(self._ask([(path, entry) for path, entry in files if entry.size <= SMALL], content=True))
+        return [_opened(next(small)) if entry.size <= SMALL else self._open_large(path, entry) for path, entry in files]
 
     def close(self) -> None:
         self._link.close()
 
-    def _create(self, path: Path, access: int, options: int) -> tuple[bytes, wire.Facts]:
-        """Opens what is at `path`; whoever else has it open may go on reading, writing and deleting it."""
-        message = SMB2CreateRequest()
-        message["impersonation_level"] = ImpersonationLevel.Impersonation
-        message["desired_access"] = access
-        message["share_access"] = (
-            ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_WRITE | ShareAccess.FILE_SHARE_DELETE
-        )
-        message["create_disposition"] = CreateDisposition.FILE_OPEN
-        # With the backup right, a user may read what its own rights do not allow; without it this changes nothing.
-        message["create_options"] = options | CreateOptions.FILE_OPEN_FOR_BACKUP_INTENT
-        message["buffer_path"] = wire.encode_path((*self._top, *path)) or b"\0\0"
-        return wire.parse_created(self._link.request(message))
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _open_large(self, path: Path, entry: Entry) -> SourceFile | SourceError:
+        try:
+            self.complete(path, entry)
+            return open_large(self._link, path, self._name(path))
+        except SourceError as error:
+            return error
+
+    def _ask(self, files: Sequence[tuple[Path, Entry]], *, content: bool) -> list[Known]:
+        """Completes the entries and, if wanted, reads the files."""
+        wanted = [self._wanted(path, entry.size if content else None) for path, entry in files]
+        answers = read_many(self._link, wanted)
+        for number, ((path, entry), known) in enumerate(zip(files, answers, strict=True)):
+            if isinstance(known.failure, errors.Denied) and wanted[number].security:
+                (known,) = answers[number : number + 1] = read_many(self._link, [replace(wanted[number], security=0)])
+                if known.failure is None:
+                    entry.missing = T(
+                        "The permissions of {path} could not be read; everything else of it was backed up.",
+                        path=errors.display(path),
+                    )
+            _describe(entry, known)
+        return answers
+
+    def _wanted(self, path: Path, size: int | None) -> Wanted:
+        """What is asked for a file or directory; a stream (`name:stream`) has only its content."""
+        whole = b":" not in (path[-1] if path else b"")
+        return Wanted(path, self._name(path), size, self._security if whole else 0, whole)
+
+    # --- directories -------------------------------------------------------------------------------------------------
+
+    def _open_root(self, channel: Channel) -> tuple[bytes, wire.Facts]:
+        message = requests.create(self._name(()), _LIST, requests.DIRECTORY_FILE)
+        return wire.parse_created(channel.call(message))
+
+    def _name(self, path: Path) -> bytes:
+        return wire.encode_path((*self._top, *path))
 
     def _scan(self, path: Path) -> list[Entry]:
-        handle, _ = self._create(path, _LIST, CreateOptions.FILE_DIRECTORY_FILE)
         entries = []
-        try:
-            for name, facts in self._list(handle):
-                if name == b".":
-                    self._notice_loop(path, facts)
-                elif name != b"..":
-                    if not wire.is_name(name):
-                        raise ValueError("a name that cannot be one")
-                    entries.append(_entry(name, facts))
-        finally:
-            close_handle(self._link, handle)
+        for name, facts in self._list(path):
+            if name == b".":
+                self._notice_loop(path, facts)
+            elif name != b"..":
+                if not wire.is_name(name):
+                    raise ValueError("a name that cannot be one")
+                entries.append(_entry(name, facts))
         return entries
 
-    def _list(self, handle: bytes) -> Sequence[tuple[bytes, wire.Facts]]:
-        found: list[tuple[bytes, wire.Facts]] = []
-        while True:
-            message = SMB2QueryDirectoryRequest()
-            message["file_information_class"] = FileInformationClass.FILE_ID_FULL_DIRECTORY_INFORMATION
-            message["file_id"] = handle
-            message["output_buffer_length"] = self._link.payload
-            message["buffer"] = "*".encode("utf-16-le")
-            try:
-                answer = self._link.request(message, self._link.payload)
-            except SMBResponseException as error:
-                if error.status == errors.NO_MORE_FILES:
-                    return found
+    def _list(self, path: Path) -> Iterator[tuple[bytes, wire.Facts]]:
+        """All of a directory. Most take one round trip: what is opened is listed with it, and its end seen."""
+        channel = self._link.channel()
+        first, *listings = channel.send(
+            [
+                requests.create(self._name(path), _LIST, requests.DIRECTORY_FILE),
+                requests.list_directory(requests.SAME_FILE, _FEW),
+                requests.list_directory(requests.SAME_FILE, _FEW),
+            ]
+        )
+        handle, _ = wire.parse_created(channel.receive(first))
+        try:
+            while True:
+                if not listings:
+                    listings = channel.send([requests.list_directory(handle, self._link.payload)])
+                yield from wire.parse_listing(wire.parse_output(channel.receive(listings.pop(0))))
+        except Refused as refused:
+            if refused.status != errors.NO_MORE_FILES:
                 raise
-            found += wire.parse_listing(wire.parse_output(answer))
+        finally:
+            for left in listings:
+                _forget(channel, left)
+            close_handle(channel, handle)
 
     def _notice_loop(self, path: Path, facts: wire.Facts) -> None:
         """Raises `InCircle` when the directory at `path` is one of those above it.
@@ -274,27 +201,54 @@ class SmbSource:
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
 
-    def _link_target(self, path: Path) -> bytes | None:
-        options = CreateOptions.FILE_OPEN_REPARSE_POINT
-        handle, _ = self._create(path, FilePipePrinterAccessMask.FILE_READ_ATTRIBUTES, options)
-        try:
-            message = SMB2IOCTLRequest()
-            message["ctl_code"] = CtlCode.FSCTL_GET_REPARSE_POINT
-            message["file_id"] = handle
-            message["max_output_response"] = _LONGEST_LINK
-            message["flags"] = IOCTLFlags.SMB2_0_IOCTL_IS_FSCTL
-            return wire.parse_link(wire.parse_ioctl(self._link.request(message, _LONGEST_LINK)))
-        finally:
-            close_handle(self._link, handle)
+    # --- links -------------------------------------------------------------------------------------------------------
+
+    def _complete_link(self, path: Path, entry: Entry) -> None:
+        channel = self._link.channel()
+        with told(self._link, path):
+            message = requests.create(self._name(path), requests.READ_ATTRIBUTES, requests.OPEN_REPARSE_POINT)
+            handle, _ = wire.parse_created(channel.call(message))
+            try:
+                asked = requests.ioctl(requests.GET_REPARSE_POINT, most=_LONGEST_LINK, handle=handle)
+                target = wire.parse_link(wire.parse_ioctl(channel.call(asked)))
+            finally:
+                close_handle(channel, handle)
+        if target is None:
+            raise SourceError(
+                T("{path} stands for something else in a way that only Windows knows.", path=errors.display(path))
+            )
+        entry.link_target = target
 
 
-def close_handle(link: Link, handle: bytes) -> None:
-    """Closes a handle; one that the server has closed itself is as good."""
-    message = SMB2CloseRequest()
-    message["file_id"] = handle
+def _describe(entry: Entry, known: Known) -> None:
+    """Puts what the server told into the entry."""
+    if known.security is not None:
+        descriptor = b64encode(known.security).decode()
+        entry.generic_attributes = {**entry.generic_attributes, wire.SECURITY_DESCRIPTOR: descriptor}
+    if known.streams:
+        entry.streams = tuple(
+            Entry(
+                entry.name + b":" + stream.name,
+                EntryType.FILE,
+                entry.mode & 0o600,
+                size=stream.size,
+                mtime_ns=entry.mtime_ns,
+                ctime_ns=entry.ctime_ns,
+            )
+            for stream in known.streams
+        )
+
+
+def _opened(known: Known) -> SourceFile | SourceError:
+    opened = known.failure or known.content
+    assert opened is not None, "one of both was asked for"
+    return opened
+
+
+def _forget(channel: Channel, pending: Pending) -> None:
     try:
-        link.request(message)
-    except SMBResponseException:
+        channel.receive(pending)
+    except Refused:
         pass
 
 

@@ -22,6 +22,8 @@ _HEADER = 64  # offsets in answers count from the SMB2 header
 
 _CREATED = struct.Struct("<2xBx4x4q2QI4x16s")  # 2.2.14
 _LISTED = struct.Struct("<I4x4qQ8x3I4xQ")  # [MS-FSCC] 2.4.18, FileIdFullDirectoryInformation
+_CLOSED = struct.Struct("<2x2x4x4q2QI")  # 2.2.16
+_STREAM = struct.Struct("<IIqq")  # [MS-FSCC] 2.4.44
 _NETWORK_OPEN = struct.Struct("<4q2QI")  # [MS-FSCC] 2.4.29
 
 
@@ -51,37 +53,57 @@ class Facts:
         return bool(self.attributes & REPARSE_POINT and self.tag & _NAME_SURROGATE)
 
 
-def parse_created(data: bytes) -> tuple[bytes, Facts]:
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A named stream of a file: a further content, of which NTFS keeps any number."""
+
+    name: bytes
+    size: int
+
+
+Answer = bytes | memoryview
+
+
+def parse_created(data: Answer) -> tuple[bytes, Facts]:
     """The handle and the facts in the answer to CREATE, [MS-SMB2] 2.2.14."""
     _oplock, created, accessed, written, changed, _allocated, size, attributes, handle = _CREATED.unpack_from(data)
     return handle, Facts(created, accessed, written, changed, size, attributes)
 
 
-def parse_read(data: bytes) -> memoryview:
+def parse_closed(data: Answer) -> Facts:
+    """How the file was, in the answer to a CLOSE that asked for it, [MS-SMB2] 2.2.16."""
+    created, accessed, written, changed, _allocated, size, attributes = _CLOSED.unpack_from(data)
+    return Facts(created, accessed, written, changed, size, attributes)
+
+
+def parse_read(data: Answer) -> memoryview:
     """The bytes in the answer to READ, [MS-SMB2] 2.2.20."""
     offset, length = data[2] - _HEADER, struct.unpack_from("<I", data, 4)[0]
-    return memoryview(data)[offset : offset + length]
+    found = memoryview(data)[offset : offset + length]
+    if len(found) != length:
+        raise ValueError("what was read is cut off")
+    return found
 
 
-def parse_output(data: bytes) -> bytes:
+def parse_output(data: Answer) -> Answer:
     """The buffer in the answer to QUERY_DIRECTORY or QUERY_INFO, [MS-SMB2] 2.2.34 and 2.2.38."""
     offset, length = struct.unpack_from("<HI", data, 2)
     return data[offset - _HEADER : offset - _HEADER + length]
 
 
-def parse_ioctl(data: bytes) -> bytes:
+def parse_ioctl(data: Answer) -> Answer:
     """The buffer in the answer to IOCTL, [MS-SMB2] 2.2.32."""
     offset, length = struct.unpack_from("<II", data, 32)
     return data[offset - _HEADER : offset - _HEADER + length]
 
 
-def parse_network_open(buffer: bytes) -> Facts:
+def parse_network_open(buffer: Answer) -> Facts:
     """FileNetworkOpenInformation."""
     created, accessed, written, changed, _allocated, size, attributes = _NETWORK_OPEN.unpack_from(buffer)
     return Facts(created, accessed, written, changed, size, attributes)
 
 
-def parse_listing(buffer: bytes) -> Iterator[tuple[bytes, Facts]]:
+def parse_listing(buffer: Answer) -> Iterator[tuple[bytes, Facts]]:
     """The names and facts in a listing; names as UTF-8, unpaired surrogates kept (`surrogatepass`).
 
     Raises `ValueError` when the buffer is not one: its offsets and lengths must lie within it.
@@ -96,7 +118,7 @@ def parse_listing(buffer: bytes) -> Iterator[tuple[bytes, Facts]]:
         start = at + _LISTED.size
         if start + length > len(buffer) or length % 2:
             raise ValueError("a name of the listing is cut off")
-        name = buffer[start : start + length].decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
+        name = _utf8(buffer[start : start + length])
         tag = ea_size if attributes & REPARSE_POINT else 0  # [MS-FSCC] 2.4.18: EaSize holds the tag then
         yield name, Facts(created, accessed, written, changed, size, attributes, tag, file_id)
         if not following:
@@ -104,10 +126,33 @@ def parse_listing(buffer: bytes) -> Iterator[tuple[bytes, Facts]]:
         at += following
 
 
-def parse_link(buffer: bytes) -> bytes | None:
+def parse_streams(buffer: Answer) -> list[Stream]:
+    """The named streams of a file, in [MS-FSCC] 2.4.44's list; the unnamed one, which is the file, is not among them.
+
+    Raises `ValueError` when the buffer is no such list.
+    """
+    found: list[Stream] = []
+    at = 0
+    while at < len(buffer):
+        if at + _STREAM.size > len(buffer):
+            raise ValueError("a stream of the list is cut off")
+        following, length, size, _allocated = _STREAM.unpack_from(buffer, at)
+        start = at + _STREAM.size
+        if start + length > len(buffer) or length % 2:
+            raise ValueError("the name of a stream is cut off")
+        _, name, kind = [*_utf8(buffer[start : start + length]).split(b":"), b"", b""][:3]
+        if name and kind == b"$DATA":
+            found.append(Stream(name, size))
+        if not following:
+            break
+        at += following
+    return found
+
+
+def parse_link(buffer: Answer) -> bytes | None:
     """Where a reparse point leads, as UTF-8, or None for a kind that leads nowhere we can name, [MS-FSCC] 2.1.2."""
     tag, length = struct.unpack_from("<IH", buffer)
-    body = buffer[8 : 8 + length]
+    body = bytes(buffer[8 : 8 + length])
     if tag == _LX_SYMLINK:
         return body[4:]
     if tag not in (_SYMLINK, _MOUNT_POINT):
@@ -119,19 +164,36 @@ def parse_link(buffer: bytes) -> bytes | None:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _utf8(name: Answer) -> bytes:
+    return bytes(name).decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
+
+
+def filetime(unix_ns: int) -> int:
+    """A FILETIME; what 64 bits of it cannot say becomes the nearest that they can."""
+    return min(max(unix_ns // 100 + _EPOCH, 1), (1 << 63) - 1)
+
+
 def unix_ns(filetime: int) -> int:
     """Nanoseconds since 1970 UTC; 0 where the server does not know the time."""
     return (filetime - _EPOCH) * 100 if filetime > 0 else 0
 
 
+CREATION_TIME = "windows.creation_time"
+FILE_ATTRIBUTES = "windows.file_attributes"
+SECURITY_DESCRIPTOR = "windows.security_descriptor"
+
+
 def windows_attributes(facts: Facts) -> dict[str, Any]:
-    """What stock restic on Windows restores (repository-format 1.8): creation time and file attributes."""
+    """What stock restic on Windows restores (repository-format 1.8): creation time and file attributes.
+
+    The third, the security descriptor, is `base64.b64encode` of the self-relative form ([MS-DTYP] 2.4.6).
+    """
     return {
-        "windows.creation_time": {
+        CREATION_TIME: {
             "LowDateTime": facts.created & 0xFFFFFFFF,
             "HighDateTime": facts.created >> 32 & 0xFFFFFFFF,
         },
-        "windows.file_attributes": facts.attributes,
+        FILE_ATTRIBUTES: facts.attributes,
     }
 
 

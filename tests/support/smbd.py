@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import randrange
 
 import pytest
 
@@ -26,7 +27,7 @@ _CONFIG = """
 [global]
     workgroup = KURABAKO
     server role = standalone server
-    interfaces = 127.0.0.1
+    interfaces = {address}/8
     bind interfaces only = yes
     smb ports = {port}
     passdb backend = tdbsam:{root}/passdb.tdb
@@ -44,9 +45,21 @@ _CONFIG = """
     guest account = {account}
     load printers = no
     disable spoolss = yes
+    {more}
 
 [share]
     path = {share}
+
+[ntfs]
+    path = {share}
+    read only = no
+    vfs objects = acl_xattr streams_xattr
+    acl_xattr:ignore system acls = yes
+    ea support = yes
+    store dos attributes = yes
+    map archive = no
+    map readonly = no
+    mangled names = no
 
 [encrypted]
     path = {share}
@@ -70,6 +83,7 @@ _CONFIG = """
 class Smbd:
     """A running server; what is put under `share` is seen in each of its shares (`share`, `encrypted`, `dfs` …)."""
 
+    address: str
     port: int
     share: Path
     account: str
@@ -78,7 +92,8 @@ class Smbd:
     process: subprocess.Popen[bytes]
 
     def url(self, share: str = "share", folder: str = "") -> str:
-        return f"smb://{self.account}@127.0.0.1:{self.port}/{share}" + (f"/{folder}" if folder else "")
+        place = self.address if self.port == 445 else f"{self.address}:{self.port}"
+        return f"smb://{self.account}@{place}/{share}" + (f"/{folder}" if folder else "")
 
     def give(self, path: Path) -> Path:
         """Makes everything at `path` the account's own."""
@@ -93,6 +108,15 @@ class Smbd:
         path.mkdir()
         return self.give(path)
 
+    def client(self, program: str, share: str, *arguments: str) -> str:
+        """What one of Samba's own clients (`smbclient`, `smbcacls`) says; it must succeed. They know one port only."""
+        assert self.port == 445
+        login = f"{self.account}%{self.password}"
+        command = [program, "-U", login, f"//{self.address}/{share}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def kill(self) -> None:
         """Ends the server and every connection at once, as a power cut would."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -104,8 +128,13 @@ class Smbd:
 
 
 @contextmanager
-def start_smbd(*, signing: str = "mandatory", map_to_guest: str = "Never") -> Iterator[Smbd]:
-    """Runs a server until the block ends."""
+def start_smbd(
+    *, signing: str = "mandatory", map_to_guest: str = "Never", usual_port: bool = False, more: str = ""
+) -> Iterator[Smbd]:
+    """Runs a server until the block ends: on a free port or, with `usual_port`, on 445 of an address of its own.
+
+    `more` is added to its `[global]` settings.
+    """
     _ensure_account()
     root = Path(tempfile.mkdtemp(prefix="kurabako-smbd-"))
     root.chmod(0o755)  # the account must get to the share
@@ -113,11 +142,19 @@ def start_smbd(*, signing: str = "mandatory", map_to_guest: str = "Never") -> It
         share = root / "data"
         for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "data"):
             (root / folder).mkdir(mode=0o755)
-        port = _free_port()
+        address = _free_address() if usual_port else "127.0.0.1"
+        port = 445 if usual_port else _free_port()
         config = root / "smb.conf"
         config.write_text(
             _CONFIG.format(
-                port=port, root=root, share=share, signing=signing, map_to_guest=map_to_guest, account=ACCOUNT
+                address=address,
+                more=more,
+                port=port,
+                root=root,
+                share=share,
+                signing=signing,
+                map_to_guest=map_to_guest,
+                account=ACCOUNT,
             )
         )
         subprocess.run(
@@ -136,9 +173,9 @@ def start_smbd(*, signing: str = "mandatory", map_to_guest: str = "Never") -> It
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        server = Smbd(port, share, ACCOUNT, PASSWORD, password_file, process)
+        server = Smbd(address, port, share, ACCOUNT, PASSWORD, password_file, process)
         try:
-            _wait_until_it_answers(port, process)
+            _wait_until_it_answers(address, port, process)
             server.give(share)
             yield server
         finally:
@@ -162,6 +199,18 @@ def _ensure_account() -> None:
         subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT], check=True)
 
 
+def _free_address() -> str:
+    """An address of the loopback network where nobody listens on 445."""
+    while True:
+        address = "127." + ".".join(str(randrange(1, 255)) for _ in range(3))
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, 445))
+            except OSError:
+                continue
+            return address
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -169,11 +218,11 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_it_answers(address: str, port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((address, port), timeout=1).close()
             return
         except OSError:
             time.sleep(0.05)

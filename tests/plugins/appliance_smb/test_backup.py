@@ -82,7 +82,11 @@ def test_stock_restic_reads_a_share_back(smbd: Smbd, repository: Repository, tmp
     nodes = {node.name: node for node in found}
     assert set(nodes) == {"経理", "空"}
     for node in nodes.values():
-        assert set(node.generic_attributes or {}) == {"windows.creation_time", "windows.file_attributes"}
+        assert set(node.generic_attributes or {}) == {
+            "windows.creation_time",
+            "windows.file_attributes",
+            "windows.security_descriptor",
+        }
 
 
 def nodes_below(repository: Repository, snapshot: Snapshot, path: Path) -> list[Node]:

@@ -1,0 +1,56 @@
+"""What is different with sources that take time to answer (`RemoteSource`).
+
+A file is described when it is opened, in the same round trip; one that has neither changed its content nor its change
+time since the parent snapshot is not asked for at all. Its streams are files beside it, and come and go with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeGuard
+
+from appliance.backup.nodes import is_unchanged, node_of
+from appliance.repository import Node
+from appliance.sources.interface import Entry, EntryType, Path, RemoteSource, Source
+
+_MADE_BY_COMPLETE = "windows.security_descriptor"
+
+
+def is_remote(source: Source) -> TypeGuard[RemoteSource]:
+    return hasattr(source, "open_many")
+
+
+def inherit(entry: Entry, previous: Node | None) -> bool:
+    """Whether the parent snapshot's `previous` tells all of the file's metadata, which are then the entry's."""
+    if (
+        previous is None
+        or entry.type is not EntryType.FILE
+        or not entry.ctime_ns
+        or entry.ctime_ns != previous.ctime_ns
+        or _MADE_BY_COMPLETE not in (known := previous.generic_attributes or {})
+    ):
+        return False
+    entry.generic_attributes = {**known, **entry.generic_attributes}
+    return True
+
+
+def opens(entry: Entry, previous: Node | None) -> bool:
+    """Whether the file will be opened, which completes it."""
+    return entry.type is EntryType.FILE and not is_unchanged(node_of(entry), previous, trusts_inode=False)
+
+
+def inherited_streams(name: bytes, known: Mapping[bytes, Node]) -> list[Node]:
+    """The nodes in the parent snapshot of the streams of the file `name`."""
+    return [node for other, node in known.items() if other.startswith(name + b":")]
+
+
+def streams(path: Path, entry: Entry) -> Iterator[tuple[Path, Entry, Node]]:
+    """The streams of what is at `path`, to be read like files beside it."""
+    for stream in entry.streams:
+        yield (*path[:-1], stream.name), stream, node_of(stream)
+
+
+def describe(node: Node, entry: Entry) -> None:
+    """Puts into the node what opening the file told."""
+    told = node_of(entry)
+    node.generic_attributes, node.extended_attributes = told.generic_attributes, told.extended_attributes

@@ -1,0 +1,257 @@
+"""Reading files of a share: small ones whole, in one round trip with all that is known of them; large ones ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from appliance.sources.interface import Path, SourceError
+from appliance_smb import errors, requests, wire
+from appliance_smb.channel import Broken, Channel, Pending, Refused
+from appliance_smb.link import Link
+from appliance_smb.requests import Message
+
+SMALL = 512 << 10
+"""Files up to this size are read in the round trip that opens them."""
+
+_AHEAD = 6
+"""Reads under way per large file: enough to keep a fast line busy while the bytes before are worked on."""
+
+_TOGETHER = 16
+"""Small files under way at once in one session."""
+
+_FACTS = 65536
+"""The most bytes of a security descriptor or a list of streams."""
+
+_READ = requests.READ_DATA | requests.READ_ATTRIBUTES
+_READ_FILE = requests.NON_DIRECTORY_FILE | requests.SEQUENTIAL_ONLY
+
+
+@contextmanager
+def told(link: Link, path: Path) -> Iterator[None]:
+    """What the server refuses becomes an error about `path`; a connection that broke is a lost source."""
+    try:
+        yield
+    except Refused as refused:
+        raise errors.path_error(path, refused.status) from refused
+    except Broken as broken:
+        raise errors.lost(link.address) from broken
+
+
+@dataclass
+class Known:
+    """What the server tells of a file; None where it would not, or was not asked. `failure`: it tells nothing."""
+
+    security: bytes | None = None
+    streams: Sequence[wire.Stream] | None = None
+    content: Whole | None = None
+    failure: SourceError | None = None
+
+
+class Whole:
+    """A small file that was read when it was opened. `facts` are from then, `after` from when it was closed."""
+
+    def __init__(self, data: memoryview, facts: wire.Facts, after: wire.Facts) -> None:
+        self._rest = data
+        self._changed = (facts.size, facts.written) != (after.size, after.written) or len(data) != after.size
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def changed(self) -> bool:
+        return self._changed
+
+    def close(self) -> None: ...
+
+
+class Ahead:
+    """An open file with some reads under way ahead of the reader.
+
+    It ends where it ended when it was opened; what was appended since is seen by `changed`.
+    """
+
+    def __init__(self, link: Link, channel: Channel, path: Path, handle: bytes, facts: wire.Facts) -> None:
+        self._link = link
+        self._channel = channel
+        self._path = path
+        self._handle = handle
+        self._facts = facts
+        self._asked = 0
+        self._under_way: deque[tuple[Pending, int]] = deque()
+        self._rest = memoryview(b"")
+
+    def readinto(self, buffer: memoryview) -> int:
+        if not self._rest:
+            with told(self._link, self._path):
+                self._rest = self._next()
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def changed(self) -> bool:
+        message = requests.query_file(requests.NETWORK_OPEN, 56, self._handle)
+        with told(self._link, self._path):
+            now = wire.parse_network_open(wire.parse_output(self._channel.call(message)))
+        return (now.size, now.written) != (self._facts.size, self._facts.written)
+
+    def close(self) -> None:
+        try:
+            self._forget()
+            close_handle(self._channel, self._handle)
+        except Broken:
+            pass  # the server is away, and the handle with it
+
+    def _next(self) -> memoryview:
+        """The next bytes of the file; none at its end."""
+        self._ask()
+        if not self._under_way:
+            return memoryview(b"")
+        pending, length = self._under_way.popleft()
+        try:
+            data = wire.parse_read(self._channel.receive(pending))
+        except Refused as refused:
+            if refused.status != errors.END_OF_FILE:
+                raise
+            data = memoryview(b"")
+        if len(data) < length:  # it was cut short meanwhile
+            self._asked = self._facts.size
+            self._forget()
+        self._ask()
+        return data
+
+    def _ask(self) -> None:
+        """Sends reads ahead."""
+        while len(self._under_way) < _AHEAD and self._asked < self._facts.size:
+            length = min(self._link.payload, self._facts.size - self._asked)
+            (pending,) = self._channel.send([requests.read(length, self._asked, self._handle)])
+            self._asked += length
+            self._under_way.append((pending, length))
+
+    def _forget(self) -> None:
+        """Takes the answers that nobody reads any more."""
+        while self._under_way:
+            pending, _ = self._under_way.popleft()
+            try:
+                self._channel.receive(pending)
+            except Refused:
+                pass
+
+
+def open_large(link: Link, path: Path, name: bytes, contexts: bytes = b"") -> Ahead:
+    """Opens a file to be read ahead."""
+    channel = link.channel()
+    with told(link, path):
+        handle, facts = wire.parse_created(channel.call(requests.create(name, _READ, _READ_FILE, contexts=contexts)))
+    return Ahead(link, channel, path, handle, facts)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to be read or, with a `size` of None, only to be described. `security` are the parts wanted."""
+
+    path: Path
+    name: bytes
+    size: int | None
+    security: int
+    streams: bool
+    is_directory: bool = False
+
+
+def read_many(link: Link, wanted: Sequence[Wanted]) -> list[Known]:
+    """Opens, describes, reads and closes each file in a single round trip, several under way at once.
+
+    The answers are in the order of what is wanted. A file that is larger than expected comes back as changed.
+    """
+    channel = link.channel()
+    answers: list[Known] = []
+    under_way: deque[tuple[Wanted, list[Pending]]] = deque()
+
+    def take() -> None:
+        one, pending = under_way.popleft()
+        try:
+            with told(link, one.path):
+                answers.append(_taken(channel, one, pending))
+        except SourceError as error:
+            answers.append(Known(failure=error))
+
+    for one in wanted:
+        try:
+            pending = channel.send(_round_trip(one))
+        except Broken:
+            pending = []
+        under_way.append((one, pending))
+        if len(under_way) == _TOGETHER:
+            take()
+    while under_way:
+        take()
+    return answers
+
+
+def _round_trip(wanted: Wanted) -> list[Message]:
+    access = requests.READ_ATTRIBUTES if wanted.size is None else _READ
+    if wanted.security:
+        access |= requests.READ_CONTROL
+    if wanted.security & requests.SACL:
+        access |= requests.ACCESS_SYSTEM_SECURITY
+    options = _READ_FILE if wanted.size is not None else requests.OPEN_REPARSE_POINT
+    messages = [requests.create(wanted.name, access, options)]
+    if wanted.security:
+        messages.append(requests.query_security(wanted.security, _FACTS))
+    if wanted.streams:
+        messages.append(requests.query_file(requests.STREAMS, _FACTS))
+    if wanted.size:
+        messages.append(requests.read(wanted.size))
+    messages.append(requests.close(tell=True))
+    return messages
+
+
+def _taken(channel: Channel, wanted: Wanted, pending: list[Pending]) -> Known:
+    """Takes apart what came back for one file. Raises `Refused` where it could not be opened or read."""
+    if not pending:
+        raise Broken
+    answers = [_answer(channel, one) for one in pending]
+    created, closed = answers[0], answers[-1]
+    if isinstance(created, Refused):
+        raise created
+    rest = iter(answers[1:])
+    known = Known()
+    if wanted.security:
+        answer = next(rest)
+        known.security = None if isinstance(answer, Refused) else bytes(wire.parse_output(answer))
+    if wanted.streams:
+        answer = next(rest)
+        known.streams = None if isinstance(answer, Refused) else wire.parse_streams(wire.parse_output(answer))
+    if wanted.size is None:
+        return known
+    data = memoryview(b"")
+    if wanted.size:
+        answer = next(rest)
+        if not isinstance(answer, Refused):
+            data = wire.parse_read(answer)
+        elif answer.status != errors.END_OF_FILE:
+            raise answer
+    if isinstance(closed, Refused):
+        raise closed
+    known.content = Whole(data, wire.parse_created(created)[1], wire.parse_closed(closed))
+    return known
+
+
+def _answer(channel: Channel, pending: Pending) -> memoryview | Refused:
+    try:
+        return channel.receive(pending)
+    except Refused as refused:
+        return refused
+
+
+def close_handle(channel: Channel, handle: bytes) -> None:
+    """Closes a handle; one that the server has closed itself is as good."""
+    try:
+        channel.call(requests.close(handle))
+    except Refused:
+        pass
