@@ -18,7 +18,7 @@ from appliance import __version__
 from appliance.backup.files import Events, FileReaders, FileTask, is_large
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import is_unchanged, node_of
-from appliance.backup.plan import BackupPlan, path_names, printable, shown
+from appliance.backup.plan import BackupPlan, path_names, shown
 from appliance.backup.remote import inherit, inherited_streams, is_remote, opens, streams
 from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
 from appliance.backup.settling import Settling, StillWritten
@@ -28,7 +28,6 @@ from appliance.repository import (
     DamagedData,
     Node,
     Repository,
-    Snapshot,
     SnapshotSummary,
     from_datetime,
 )
@@ -392,20 +391,7 @@ class _Run:
         snapshot = None
         if self._tree is not None and self._found_something:
             tags = [*plan.tags, *([PARTIAL_TAG] if partial else []), *([LOST_TAG] if self._lost else [])]
-            snapshot = Snapshot(
-                time=summary.backup_start,
-                parent=plan.parent.id if plan.parent else None,
-                tree=self._tree.hex(),
-                paths=[printable(path) for path in plan.paths],
-                hostname=plan.hostname,
-                username=plan.username,
-                uid=os.getuid(),
-                gid=os.getgid(),
-                excludes=list(plan.excludes),
-                tags=list(dict.fromkeys(tags)),
-                program_version=PROGRAM,
-                summary=summary,
-            )
+            snapshot = plan.snapshot(self._tree, tags, summary, PROGRAM)
         outcome = Outcome.FAILED if snapshot is None else Outcome.PARTIAL if partial else Outcome.DONE
         return BackupReport(
             outcome, snapshot, summary, tuple(self._unreadable), tuple(self._not_crossed), bool(self._lost)

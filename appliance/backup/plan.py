@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from itertools import pairwise
 
 from appliance.backup.report import LOST_TAG
 from appliance.errors import ExitCode, KurabakoError
-from appliance.repository import Repository, Snapshot
+from appliance.repository import Repository, Snapshot, SnapshotSummary
 from appliance.sources.interface import Path, Source
 from appliance.text import T
 
@@ -57,6 +58,23 @@ class BackupPlan:
     def expected_bytes(self) -> int | None:
         summary = self.parent.summary if self.parent else None
         return summary.total_bytes_processed if summary else None
+
+    def snapshot(self, tree: bytes, tags: Sequence[str], summary: SnapshotSummary, program: str) -> Snapshot:
+        """The snapshot that comes of it, not saved yet."""
+        return Snapshot(
+            time=summary.backup_start,
+            parent=self.parent.id if self.parent else None,
+            tree=tree.hex(),
+            paths=[printable(path) for path in self.paths],
+            hostname=self.hostname,
+            username=self.username,
+            uid=os.getuid(),
+            gid=os.getgid(),
+            excludes=list(self.excludes),
+            tags=list(dict.fromkeys(tags)),
+            program_version=program,
+            summary=summary,
+        )
 
 
 def plan_backup(
