@@ -7,23 +7,29 @@ writing into a directory changes its time. Every byte is verified against the ha
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import chain
+from pathlib import Path as FilePath
 
 from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, Repository, WantedBlob
+from appliance.repository.ids import FileType, object_key
 from appliance.repository.reader import CROWDED
 from appliance.restore.entries import entry_of
 from appliance.restore.files import FileWriter, attributes_missing, refusal
 from appliance.restore.plan import Failure, Names, RestorePlan, display
+from appliance.restore.second import PART, SecondProcess, SmallFile
 from appliance.status.model import Outcome, Progress
 from appliance.storage.interface import Buffer, DamagedAnswer, ObjectNotFound
 from appliance.targets.interface import RestoreTarget
+from appliance.targets.local import LocalTarget
 from appliance.text import T, Text
+
+_WORTH_A_PROCESS = 3000
+"""Small files for which a second process is started; it takes as long to start as some thousand of them."""
 
 _REPORTED_BYTES = 1 << 20
 """Progress is told when so much more is written, and after each pack."""
@@ -114,6 +120,7 @@ class _Run:
         self._cancelled = cancelled
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+        self._second: SecondProcess | None = None
         self._reported_bytes = 0
         self._stopped: BaseException | None = None
         self.failures = list(plan.problems)
@@ -134,6 +141,26 @@ class _Run:
             if not file.blobs:
                 self.writer.write_hole(file)
         packs = deque(self._plan.packs.values())
+        if (target := self._second_target()) is not None:
+            self._second = SecondProcess(self._repository.sealer, target)
+            packs = deque(part for wanted in packs for part in _parts(wanted))
+            workers += 1  # one that hands parts over and waits
+        try:
+            self._run_threads(packs, workers)
+        finally:
+            if self._second is not None:
+                self._second.close()
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _second_target(self) -> FilePath | None:
+        """Where a second process is to write, when there is enough for it and another process can write there."""
+        small = sum(len(wanted) for wanted in self._plan.packs.values() if len(wanted) > CROWDED)
+        if small < _WORTH_A_PROCESS or (os.cpu_count() or 1) < 2 or not isinstance(self._target, LocalTarget):
+            return None
+        return FilePath(self._target.title)
+
+    def _run_threads(self, packs: deque[list[WantedBlob]], workers: int) -> None:
         threads = [
             threading.Thread(target=self._work, args=(packs,), name=f"restore-{number}") for number in range(workers)
         ]
@@ -141,8 +168,6 @@ class _Run:
             thread.start()
         for thread in threads:
             thread.join()
-        if self._stopped is not None:
-            raise self._stopped
 
     def _work(self, packs: deque[list[WantedBlob]]) -> None:
         try:
@@ -156,10 +181,65 @@ class _Run:
             self._stopped = error
 
     def _restore_pack(self, wanted: list[WantedBlob]) -> None:
-        pieces = self._repository.read_pack_blobs(wanted)
-        first = next(pieces)  # this fetches the pack
-        with self._turn if len(wanted) > CROWDED else nullcontext():
-            self._write_pieces(chain((first,), pieces))
+        if len(wanted) <= CROWDED:
+            self._write_pieces(self._repository.read_pack_blobs(wanted))
+        elif self._turn.acquire(blocking=self._second is None):
+            try:
+                self._write_pieces(self._repository.read_pack_blobs(wanted))
+            finally:
+                self._turn.release()
+        else:
+            assert self._second is not None
+            with self._second.turn:
+                undone = self._hand_over(self._second, wanted)
+            if undone:
+                with self._turn:
+                    self._write_pieces(self._repository.read_pack_blobs(undone))
+
+    def _hand_over(self, second: SecondProcess, wanted: list[WantedBlob]) -> list[WantedBlob]:
+        """Has the second process write the files that are whole blobs; what is left to do here."""
+        plain: list[WantedBlob] = []
+        left: list[WantedBlob] = []
+        for blob in wanted:
+            places = self._plan.places[blob.id]
+            (plain if len(places) == 1 and places[0][0].blobs == 1 else left).append(blob)
+        if not plain:
+            return left
+        start = min(blob.location.offset for blob in plain)
+        end = max(blob.location.offset + blob.location.length for blob in plain)
+        try:
+            sealed = self._repository.storage.get(
+                object_key(FileType.PACK, plain[0].location.pack_id.hex()), start, end - start
+            )
+        except KurabakoError:
+            return wanted
+        files = []
+        for blob in plain:
+            ((file, offset),) = self._plan.places[blob.id]
+            at = blob.location
+            files.append(
+                SmallFile(
+                    blob.id,
+                    at.offset - start,
+                    at.length,
+                    at.uncompressed_length or 0,
+                    file.path,
+                    file.node,
+                    offset,
+                )
+            )
+        answer = second.write(files, sealed)
+        undone, incomplete = set(answer.undone), set(answer.incomplete)
+        for number, blob in enumerate(plain):
+            if number in undone:
+                left.append(blob)
+                continue
+            ((file, _),) = self._plan.places[blob.id]
+            self.writer.note_written(file, blob.location.plain_length, complete=number not in incomplete)
+        self._report_progress(files[-1].path)
+        if self._cancelled():
+            self.is_cancelled = True
+        return left
 
     def _write_pieces(self, pieces: Iterator[tuple[WantedBlob, Buffer | KurabakoError]]) -> None:
         for blob, content in pieces:
@@ -228,3 +308,13 @@ class _Run:
 
     def report(self, outcome: Outcome) -> RestoreReport:
         return RestoreReport(outcome, self.writer.files_done, self.writer.bytes_done, tuple(self.failures))
+
+
+def _parts(wanted: list[WantedBlob]) -> Iterator[list[WantedBlob]]:
+    """The blobs of a pack in portions small enough that two processes end together."""
+    if len(wanted) <= CROWDED:
+        yield wanted
+        return
+    wanted.sort(key=lambda blob: blob.location.offset)
+    for first in range(0, len(wanted), PART):
+        yield wanted[first : first + PART]

@@ -82,9 +82,13 @@ class FileWriter:
 
     def _write_whole(self, file: PlannedFile, offset: int, data: Buffer) -> None:
         complete = self._target.write_file(file.path, entry_of(file.node, file.path[-1]), offset, data)
+        self.note_written(file, len(data), complete=complete)
+
+    def note_written(self, file: PlannedFile, size: int, *, complete: bool) -> None:
+        """The file is there, all of it written in one piece of `size` bytes."""
         with self._lock:
             self.files_done += 1
-            self.bytes_done += len(data)
+            self.bytes_done += size
         if not complete:
             self._on_failure(file.path, attributes_missing())
 

@@ -126,26 +126,32 @@ class LocalTarget:
         _remove_xattr(fd, _DEFAULT_ACL)
 
     def write_file(self, path: Path, entry: Entry, offset: int, data: Buffer) -> bool:
-        written = path
         try:
-            fd = self._create(written)
+            return self.write_new_file(path, entry, offset, data)
         except FileExistsError:
-            written = self._staged_name(path)
-            fd = self._create(written)
+            staged = self._staged_name(path)
+            complete = self.write_new_file(staged, entry, offset, data)
+            try:
+                self._move_into_place(staged, path)
+            except BaseException:
+                self._remove(staged)
+                raise
+            return complete
+
+    def write_new_file(self, path: Path, entry: Entry, offset: int, data: Buffer) -> bool:
+        """As `write_file`, where the name is free. Raises `FileExistsError` where it is not."""
+        fd = self._create(path)
         try:
             try:
                 _write_with_holes(fd, offset, data)
                 if offset + len(data) < entry.size:
                     os.ftruncate(fd, entry.size)
-                complete = self._describe(fd, entry)
+                return self._describe(fd, entry)
             finally:
                 os.close(fd)
-            if written is not path:
-                self._move_into_place(written, path)
         except BaseException:
-            self._remove(written)
+            self._remove(path)
             raise
-        return complete
 
     def begin_file(self, path: Path) -> LocalUnfinished:
         staged = self._staged_name(path)
