@@ -227,7 +227,7 @@ class Box:
         limit = min((one for one in limits if one is not None), default=None)
         return RetryingStorage(ThrottledStorage(self.raw_cloud_storage(), upload_limit=limit))
 
-    def _greeted_cloud(self) -> Storage:
+    def reached_cloud(self) -> Storage:
         """`cloud_storage()`, once it has answered: a job that goes on waits for its line, one that begins does not."""
         with suppress(ObjectNotFound):
             RetryingStorage(self.raw_cloud_storage(), GREETING).stat("config")
@@ -237,7 +237,7 @@ class Box:
         """The cloud behind the capacity gate: the only way to write there. What it holds is measured first."""
         contract = self.contract
         contract.require(Action.UPLOAD, self.cloud_location)
-        storage = self._greeted_cloud()
+        storage = self.reached_cloud()
         ledger = Ledger.measure(storage, capacity=contract.capacity, reserve=contract.reserve)
         return GatedStorage(storage, ledger)
 
@@ -262,7 +262,7 @@ class Box:
     def open_cloud(self) -> Repository:
         """The cloud's repository, to read from. Raises as `open_home` does, and `NotARepository` while it is empty."""
         self.contract.require(Action.CLOUD_RESTORE, self.cloud_location)
-        return Repository.open(self._greeted_cloud(), self.password())
+        return Repository.open(self.reached_cloud(), self.password())
 
     def set_up(self, entropy: Callable[[int], bytes] = os.urandom) -> SetUp:
         """Makes what is missing: the password file with a new recovery key, and the repository. May be repeated."""

@@ -32,6 +32,10 @@ class GatedStorage(StorageWrapper):
     def ledger(self) -> Ledger:
         return self._ledger
 
+    def for_upkeep(self) -> GatedStorage:
+        """The same place under the same ledger for work that makes room: all that it stores may use the reserve."""
+        return GatedStorage(self.inner, self._ledger, lambda _: Purpose.UPKEEP)
+
     def put(self, key: str, data: Buffer) -> None:
         size = memoryview(data).nbytes
         self._reserve(key, size)

@@ -35,6 +35,7 @@ _TITLES = {
     JobKind.RESTORE: T("Restore"),
     JobKind.CHECK: T("Check"),
     JobKind.REPAIR: T("Repair"),
+    JobKind.UPKEEP: T("Upkeep"),
 }
 
 

@@ -11,7 +11,7 @@ import msgspec
 from appliance.daemon.background import in_thread
 from appliance.daemon.control import Answer, BadRequest, Command, argument_text
 from appliance.daemon.jobs import JobReport, progress_to_json, report_to_json
-from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob
+from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob, UpkeepJob
 from appliance.daemon.supervisor import Job
 from appliance.daemon.work import require_sensible
 from appliance.sources.interface import SourceNotFound
@@ -41,6 +41,7 @@ class Commands:
             "restore": self.restore,
             "check": self.check,
             "repair": self.repair,
+            "upkeep": self.upkeep,
             "cancel": self.cancel,
             "plugins": self.plugins,
             "install_entitlement": self.install_entitlement,
@@ -113,6 +114,12 @@ class Commands:
     async def repair(self, arguments: Mapping[str, Any]) -> Answer:
         """Repairs; the arguments are those of a `RepairJob`."""
         async for message in self._do(_arguments(arguments, RepairJob)):
+            yield message
+
+    async def upkeep(self, arguments: Mapping[str, Any]) -> Answer:
+        """Forgets and prunes; the arguments are those of an `UpkeepJob`."""
+        request = _arguments(arguments, UpkeepJob)
+        async for message in self._do(request):
             yield message
 
     async def cancel(self, arguments: Mapping[str, Any]) -> Answer:

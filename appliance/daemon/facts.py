@@ -61,7 +61,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
         capacity=_capacity(box, contract, memory),
         plugins=box.plugins.statuses(),
-        problems=(*moment.problems, *_contract_problems(box, contract)),
+        problems=(*moment.problems, *_contract_problems(box, contract), *_upkeep_problems(memory)),
         warn_at=contract.profile.warn_at,
         next_run_at=moment.next_run_at,
         page_urls=moment.page_urls,
@@ -118,3 +118,11 @@ def _contract_problems(box: Box, contract: Contract) -> Iterator[Problem]:
         if error is not None:
             severity = Severity.WARNING if error is not contract.refusal else Severity.ATTENTION
             yield Problem(error.code, severity, error.what, now, safe=error.safe, todo=error.todo)
+
+
+def _upkeep_problems(memory: Memory) -> Iterator[Problem]:
+    """That the cloud cannot follow the vault in what it let go."""
+    kept_back = memory.kept_back()
+    if kept_back is not None:
+        error, at = kept_back
+        yield Problem(error.code, Severity.ATTENTION, error.what, at, safe=error.safe, todo=error.todo)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from appliance.daemon.jobs import JobReport
+from appliance.daemon.jobs import JobReport, error_from_json
 from appliance.daemon.requests import (
     BackupJob,
     CheckJob,
@@ -19,9 +19,11 @@ from appliance.daemon.requests import (
     ReplicateJob,
     RestoreJob,
     UnreadableLine,
+    UpkeepJob,
     decode_request,
     encode_request,
 )
+from appliance.errors import KurabakoError
 from appliance.state import State, UsageRecord
 from appliance.status.model import JobResult, Outcome, PlaceStatus
 from appliance.text import T, Text
@@ -33,6 +35,7 @@ MISTAKES = frozenset({"repository.snapshot-not-found", "repository.snapshot-ambi
 
 RUNNING = "jobs.running"
 WAITING = "capacity.waiting"
+KEPT_BACK = "replication.kept-back"
 PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
 
 
@@ -92,7 +95,7 @@ class Memory:
                         interruption(request),
                     )
                 )
-                if isinstance(request, (BackupJob, ReplicateJob)):
+                if isinstance(request, (BackupJob, ReplicateJob, UpkeepJob)):
                     again.append(request)
             self._forget(job_id)
         return tuple(again)
@@ -138,13 +141,18 @@ class Memory:
         waiting = self._state.value(WAITING, {"count": 0, "needed_bytes": None})
         return waiting["count"], waiting["needed_bytes"]
 
+    def kept_back(self) -> tuple[KurabakoError, datetime] | None:
+        """Why nothing is deleted in the cloud, and when the last replication said so."""
+        note = self._state.value(KEPT_BACK)
+        return (error_from_json(note), datetime.fromisoformat(note["at"])) if note else None
+
     def _known(self, name: str, location: str) -> dict[str, Any]:
         known: dict[str, Any] = self._state.value(PLACES[name], {})
         return known if known.get("location") == location else {"location": location}
 
     def _note_places(self, request: JobRequest, report: JobReport, at: datetime) -> None:
         details = report.details
-        if isinstance(request, BackupJob) and "home" in details:
+        if isinstance(request, (BackupJob, UpkeepJob)) and "home" in details:
             home = details["home"]
             self.measured_place(home["name"], home["location"], home, at)
         if isinstance(request, ReplicateJob) and "capacity" in details:
@@ -153,6 +161,8 @@ class Memory:
             self._state.add_usage(usage)
             cloud = details["cloud"]
             self.measured_place("cloud", cloud["location"], cloud, at)
+            kept_back = details.get("kept_back")
+            self._state.set_value(KEPT_BACK, kept_back and {**kept_back, "at": at.isoformat()})
             needed = details["refused"][0]["needed_bytes"] if details["refused"] else None
             self._state.set_value(WAITING, {"count": details["refused_count"], "needed_bytes": needed})
 

@@ -12,10 +12,11 @@ from appliance.status.model import Outcome
 
 logger = logging.getLogger(__name__)
 
-NAME = "backup"
-"""The schedule's name in the state."""
+BACKUP = "backup"
+UPKEEP = "upkeep"
+"""Names of schedules in the state."""
 
-_IN_FORCE = "schedule.in-force"
+_IN_FORCE = {BACKUP: "schedule.in-force"}
 
 _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED, Outcome.PARTIAL, Outcome.DONE)
 
@@ -23,9 +24,11 @@ _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED, Outcome.PART
 class Planner:
     """Keeps a schedule's slots in the state. A slot is recorded before it runs, so that it never runs twice."""
 
-    def __init__(self, schedule: Schedule, state: State) -> None:
+    def __init__(self, schedule: Schedule, state: State, name: str = BACKUP) -> None:
         self._schedule = schedule
         self._state = state
+        self._name = name
+        self._in_force = _IN_FORCE.get(name, f"schedule.in-force.{name}")
 
     def next_after(self, now: datetime) -> datetime | None:
         """The next planned moment."""
@@ -51,13 +54,13 @@ class Planner:
     def _handled(self, now: datetime) -> datetime:
         """The newest slot that was dealt with, but no moment before this schedule came into force."""
         words = [*self._schedule.times, self._schedule.timezone]
-        in_force = self._state.value(_IN_FORCE)
+        in_force = self._state.value(self._in_force)
         if in_force is None or in_force["schedule"] != words:
             in_force = {"schedule": words, "since": now.isoformat()}
-            self._state.set_value(_IN_FORCE, in_force)
+            self._state.set_value(self._in_force, in_force)
         since = datetime.fromisoformat(in_force["since"])
-        newest = next(iter(self._state.slots(NAME, limit=1)), None)
+        newest = next(iter(self._state.slots(self._name, limit=1)), None)
         return max(since, newest.planned_at) if newest else since
 
     def _record(self, slot: datetime, outcome: SlotOutcome) -> None:
-        self._state.record_slot(SlotRecord(NAME, slot, outcome))
+        self._state.record_slot(SlotRecord(self._name, slot, outcome))

@@ -87,7 +87,23 @@ class RepairJob(msgspec.Struct, frozen=True, tag_field="kind", tag="repair", for
         return "cloud" if self.cloud else "vault"
 
 
-JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob
+class UpkeepJob(msgspec.Struct, frozen=True, tag_field="kind", tag="upkeep", forbid_unknown_fields=True):
+    """Forget `snapshots`, or what the policies let go, and prune if anything was forgotten; or only prune."""
+
+    snapshots: tuple[str, ...] = ()
+    forget: bool = True
+    prune: bool = True
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.UPKEEP
+
+    @property
+    def subject(self) -> str:
+        return ""
+
+
+JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob | UpkeepJob
 
 
 def encode_request(request: JobRequest) -> str:

@@ -24,14 +24,14 @@ from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
 from appliance.daemon.places import probe_places
-from appliance.daemon.planner import Planner
+from appliance.daemon.planner import UPKEEP, Planner
 from appliance.daemon.requests import encode_request
 from appliance.daemon.standalone import new_job_id
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
 from appliance.daemon.watcher import SourceWatcher
 from appliance.daemon.witness import witness
-from appliance.daemon.work import backup_requests
+from appliance.daemon.work import backup_requests, upkeep_requests
 from appliance.errors import KurabakoError
 from appliance.schedule import Schedule
 from appliance.status import codec
@@ -82,7 +82,9 @@ class Daemon:
         self._page_problem: PageUnavailable | None = None
         self._followers: set[asyncio.Task[None]] = set()
         schedule = box.settings.schedule
-        self._planner = Planner(Schedule(schedule.backup, schedule.timezone or box.settings.box.timezone), box.state)
+        zone = schedule.timezone or box.settings.box.timezone
+        self._planner = Planner(Schedule(schedule.backup, zone), box.state)
+        self._upkeep = Planner(Schedule(box.settings.retention.at, zone), box.state, UPKEEP)
 
     # Life
 
@@ -123,6 +125,7 @@ class Daemon:
         while not stop.is_set():
             self._changed.clear()
             self._start_planned_run()
+            self._start_planned_upkeep()
             self.publish()
             self._notifier.alive()
             changed = asyncio.create_task(self._changed.wait())
@@ -198,6 +201,12 @@ class Daemon:
         wanted = tuple(source_ids) or tuple(known.found.id for known in self.watcher.known if known.designated)
         return tuple(self.supervisor.submit(request) for request in backup_requests(self._box, wanted))
 
+    def _start_planned_upkeep(self) -> None:
+        slot = self._upkeep.look(self._box.clock())
+        if slot is not None:
+            jobs = [self.supervisor.submit(request) for request in upkeep_requests(self._box)]
+            self._in_background(self._follow_slot(self._upkeep, slot, jobs))
+
     def _start_planned_run(self) -> None:
         if not self.watcher.looked.is_set():
             return
@@ -211,10 +220,10 @@ class Daemon:
             if known.designated and (known.found.present or not known.found.removable)
         ]
         jobs = self.start_backup(wanted) if wanted else ()
-        self._in_background(self._follow_slot(slot, jobs))
+        self._in_background(self._follow_slot(self._planner, slot, jobs))
 
-    async def _follow_slot(self, slot: datetime, jobs: Sequence[Job]) -> None:
-        self._planner.ended(slot, [(await job.ended()).outcome for job in jobs])
+    async def _follow_slot(self, planner: Planner, slot: datetime, jobs: Sequence[Job]) -> None:
+        planner.ended(slot, [(await job.ended()).outcome for job in jobs])
 
     # Status
 

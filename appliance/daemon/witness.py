@@ -6,7 +6,7 @@ from datetime import datetime
 
 from appliance.agreement import Agreement
 from appliance.daemon.jobs import JobReport
-from appliance.daemon.requests import JobRequest, ReplicateJob, RestoreJob
+from appliance.daemon.requests import JobRequest, ReplicateJob, RestoreJob, UpkeepJob
 
 
 def witness(
@@ -26,6 +26,8 @@ def witness(
             "error": report.error.code if report.error is not None else None,
         },
     )
+    if isinstance(request, UpkeepJob) and report.details.get("forgotten"):
+        agreement.record("snapshots.forgotten", {"job": job_id, "snapshots": report.details["forgotten"]})
     if not isinstance(request, ReplicateJob) or "capacity" not in report.details:
         return
     capacity = report.details["capacity"]

@@ -1,4 +1,5 @@
-"""How long snapshots are kept, as people write it: `last 3`, `daily 7`, `yearly all`, `within 30d`, `daily within 1y`.
+"""How long snapshots are kept, as people write it: `last 3`, `daily 7`, `yearly all`, `within 30d`, `daily within 1y`,
+`tag a,b`.
 
 The rules are those of `appliance.upkeep.retention`, which are restic's.
 """
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from appliance.upkeep.retention import Policy
 
 _COUNTED = re.compile(r"(last|hourly|daily|weekly|monthly|yearly) ([0-9]{1,6}|all)")
+_TAGS = re.compile(r"tag (\S+)")
 _WITHIN = re.compile(r"(?:(hourly|daily|weekly|monthly|yearly) )?within (\S+)")
 
 
@@ -24,12 +26,16 @@ def parse_keep(rules: Sequence[str]) -> Policy:
 
     counts: dict[Period, int] = {}
     within, within_periods = Duration(), dict[Period, Duration]()
+    tags: list[tuple[str, ...]] = []
     seen: set[str] = set()
     for rule in rules:
         words = " ".join(rule.split())
         if counted := _COUNTED.fullmatch(words):
             kind = counted[1]
             counts[Period(kind)] = UNLIMITED if counted[2] == "all" else int(counted[2])
+        elif tagged := _TAGS.fullmatch(words):
+            kind = words
+            tags.append(tuple(tagged[1].split(",")))
         elif found := _WITHIN.fullmatch(words):
             kind = f"{found[1] or ''} within"
             try:
@@ -45,7 +51,7 @@ def parse_keep(rules: Sequence[str]) -> Policy:
         if kind in seen:
             raise ValueError(T('"{rule}" stands there a second time; write each rule once', rule=rule))
         seen.add(kind)
-    policy = Policy(counts, within, within_periods)
+    policy = Policy(counts, within, within_periods, tuple(tags))
     if rules and not policy:
         raise ValueError(T("by these rules nothing would be kept; write a rule that keeps some, such as last 1"))
     return policy

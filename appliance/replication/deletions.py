@@ -134,7 +134,7 @@ def execute_deletions(
     What is sent may use the reserve: packs that a prune wrote anew hold nothing that was not there. Ended anywhere, the
     cloud is a complete repository of the snapshots it has; the next run goes on. Raises `DamagedData`, storage errors.
     """
-    upkeep = GatedStorage(cloud.inner, cloud.ledger, lambda _: Purpose.UPKEEP)
+    upkeep = cloud.for_upkeep()
     total = sum(info.size for info in plan.carry)
     done = 0
     for kind in reversed(_KINDS):

@@ -14,7 +14,7 @@ from appliance.replication.plan import plan_replication
 from appliance.repository import Repository
 from appliance.status.model import Outcome, Progress
 
-Locked = Callable[[], AbstractContextManager[None]]
+Locked = Callable[[], AbstractContextManager[object]]
 """Holds the cloud's lock; entering raises `RepositoryLocked`."""
 
 

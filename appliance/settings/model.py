@@ -19,6 +19,7 @@ from appliance.plugins import DEFAULT_BUDGET
 from appliance.policy.model import PolicyRules, SourcePolicy
 from appliance.schedule.field import PlannedTime
 from appliance.settings.lines import KeyPath
+from appliance.settings.retention import RetentionSettings
 from appliance.settings.secret import SecretFile
 from appliance.text import T
 
@@ -187,6 +188,7 @@ CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "schedule": ScheduleSettings,
     "policy": SourcePolicy,
     "policies": PolicyRules,
+    "retention": RetentionSettings,
     "web": WebSettings,
     "plugins": PluginsSettings,
 }
@@ -209,6 +211,7 @@ class Settings:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     policy: SourcePolicy = field(default_factory=SourcePolicy)
     policies: PolicyRules = field(default_factory=PolicyRules)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     web: WebSettings = field(default_factory=WebSettings)
     plugin_use: PluginsSettings = field(default_factory=PluginsSettings)
     plugins: Mapping[str, BaseModel] = field(default_factory=dict)

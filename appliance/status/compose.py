@@ -103,6 +103,8 @@ def _work(facts: Facts) -> Text:
             return T("{subject} is being checked.", subject=subject)
         case JobKind.REPAIR:
             return T("{subject} is being repaired.", subject=subject)
+        case JobKind.UPKEEP:
+            return T("Old snapshots are being cleared away.")
 
 
 def _rest(facts: Facts) -> Text:

@@ -55,6 +55,7 @@ class JobKind(StrEnum):
     RESTORE = "restore"
     CHECK = "check"
     REPAIR = "repair"
+    UPKEEP = "upkeep"
 
 
 @dataclass(frozen=True)

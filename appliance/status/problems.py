@@ -185,6 +185,10 @@ def _run(facts: Facts, result: JobResult) -> Problem:
             )
             safe = T("Whatever could be read before can be read.")
             todo = T("Ask your service provider. “kurabako repair --dry-run” names what is damaged.")
+        case JobKind.UPKEEP:
+            what = T("Clearing away old snapshots ({moment}) did not succeed. {summary}", **values)
+            safe = T("Every snapshot that is listed is whole; the next run goes on.")
+            todo = T("The next planned run tries again. To try at once, run “kurabako prune”.")
         case JobKind.RESTORE:
             what = (
                 T("The restore of {subject} ({moment}) is incomplete. {summary}", **values)

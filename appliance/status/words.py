@@ -33,6 +33,7 @@ JOBS = {
     JobKind.RESTORE: T("Restore"),
     JobKind.CHECK: T("Check"),
     JobKind.REPAIR: T("Repair"),
+    JobKind.UPKEEP: T("Upkeep"),
 }
 
 OUTCOMES = {

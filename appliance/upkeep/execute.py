@@ -56,7 +56,8 @@ Together = Callable[[bytes, str], Hashable]
 """Of a pack, and of the key of the index file that named it: packs for which it says the same may share a new one."""
 
 
-def _all_together(pack_id: bytes, index_key: str) -> Hashable:  # noqa: ARG001
+def all_together(pack_id: bytes, index_key: str) -> Hashable:  # noqa: ARG001
+    """Any packs may share an index file."""
     return None
 
 
@@ -64,7 +65,7 @@ def execute_prune(
     repository: Repository,
     plan: PrunePlan,
     *,
-    together: Together = _all_together,
+    together: Together = all_together,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> PruneReport:
     """Does what `plan` says. The exclusive lock under which it was planned is still held.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -46,16 +46,18 @@ def plan_make_room(
     now: datetime,
     zone: tzinfo | None,
     by: Sequence[GroupBy] = DEFAULT_GROUPS,
+    staying: Collection[str] = (),
 ) -> RoomPlan:
     """The fewest of the oldest snapshots that `policy` does not keep whose going makes `wanted` bytes free.
+
+    Those `staying`, by id, are never named.
 
     Not enough where the rules keep too much: then all are named that they let go (`RoomPlan.enough`). The index is
     loaded afresh. Raises `EmptiesGroup` and `DamagedData`.
     """
     snapshots = repository.snapshots()
-    removed = {
-        snapshot.id for group in retain(snapshots, policy, now=now, zone=zone, by=by) for snapshot in group.remove
-    }
+    groups = retain(snapshots, policy, now=now, zone=zone, by=by)
+    removed = {snapshot.id for group in groups for snapshot in group.remove} - set(staying)
     candidates = [snapshot for snapshot in snapshots if snapshot.id in removed]
     repository.index = Index()
     repository.load_index()

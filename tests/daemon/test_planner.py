@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.planner import NAME, Planner
+from appliance.daemon.planner import BACKUP, Planner
 from appliance.schedule import Schedule
 from appliance.state import SlotOutcome, State
 from appliance.status.model import Outcome
@@ -33,14 +33,14 @@ def test_a_slot_runs_once_at_its_time(state: State) -> None:
     assert planner.look(TWO + timedelta(seconds=8)) is None
     assert Planner(NIGHTLY, state).look(TWO + timedelta(seconds=9)) is None, "nor after a restart"
     planner.ended(TWO, [Outcome.DONE, Outcome.PARTIAL])
-    assert [slot.outcome for slot in state.slots(NAME)] == [SlotOutcome.PARTIAL]
+    assert [slot.outcome for slot in state.slots(BACKUP)] == [SlotOutcome.PARTIAL]
 
 
 def test_a_box_that_was_off_runs_once_and_tells_what_it_missed(state: State) -> None:
     assert Planner(NIGHTLY, state).look(NOON) is None
     later = TWO + timedelta(days=3, hours=5)
     assert Planner(NIGHTLY, state).look(later) == TWO + timedelta(days=3)
-    assert [slot.outcome for slot in state.slots(NAME)] == [SlotOutcome.STARTED] + [SlotOutcome.MISSED] * 3
+    assert [slot.outcome for slot in state.slots(BACKUP)] == [SlotOutcome.STARTED] + [SlotOutcome.MISSED] * 3
 
 
 def test_a_changed_schedule_catches_up_with_nothing(state: State) -> None:
@@ -54,4 +54,4 @@ def test_a_run_is_as_good_as_its_worst_job(state: State) -> None:
     planner = Planner(NIGHTLY, state)
     planner.ended(TWO, [Outcome.DONE, Outcome.FAILED, Outcome.REFUSED])
     planner.ended(TWO + timedelta(days=1), [])
-    assert [slot.outcome for slot in state.slots(NAME)] == [SlotOutcome.DONE, SlotOutcome.FAILED]
+    assert [slot.outcome for slot in state.slots(BACKUP)] == [SlotOutcome.DONE, SlotOutcome.FAILED]

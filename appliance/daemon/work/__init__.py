@@ -9,13 +9,15 @@ from collections.abc import Sequence
 
 from appliance.box import Box
 from appliance.daemon.jobs import JobReport, failure
-from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob
+from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob, UpkeepJob
+from appliance.daemon.retention import has_rules
 from appliance.daemon.work.backup import backup
 from appliance.daemon.work.check import check_place
 from appliance.daemon.work.common import Cancelled, OnProgress, open_to_read, reading
 from appliance.daemon.work.repair import repair
 from appliance.daemon.work.replicate import replicate
 from appliance.daemon.work.restore import restore
+from appliance.daemon.work.upkeep import upkeep
 from appliance.errors import KurabakoError
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "reading",
     "require_sensible",
     "run_job",
+    "upkeep_requests",
 ]
 
 
@@ -43,6 +46,8 @@ def run_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled
                 return check_place(box, request, on_progress, is_cancelled)
             case RepairJob():
                 return repair(box, request, on_progress, is_cancelled)
+            case UpkeepJob():
+                return upkeep(box, request, on_progress, is_cancelled)
     except KurabakoError as error:
         return failure(error)
 
@@ -53,6 +58,13 @@ def backup_requests(box: Box, sources: Sequence[str]) -> list[JobRequest]:
     if requests and box.settings.schedule.replicate_after_backup and box.has_vault and box.has_cloud:
         requests.append(ReplicateJob())
     return requests
+
+
+def upkeep_requests(box: Box) -> list[JobRequest]:
+    """The jobs of a planned upkeep: none where no policy ever lets anything go. The cloud follows the vault."""
+    if not has_rules(box):
+        return []
+    return [UpkeepJob(), *([ReplicateJob()] if box.has_vault and box.has_cloud else [])]
 
 
 def require_sensible(box: Box, request: JobRequest) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from appliance.backup import AUTO, BackupPlan, BackupReport, execute_backup, plan_backup
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage, RehearsalStorage
+from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import BackupJob
@@ -65,6 +66,8 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
                     cancelled=is_cancelled,
                 )
             home = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(repository.storage)}
+    if report.snapshot is not None:
+        Forgotten(box.state).note_source(job.source, report.snapshot.paths)
     if report.outcome is Outcome.DONE and report.snapshot is not None and report.snapshot.parent is None:
         rereads.done(job.source, box.clock())
     return _backup_report(report, home)

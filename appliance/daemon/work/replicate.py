@@ -8,12 +8,15 @@ from typing import Any
 
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage
+from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
-from appliance.daemon.jobs import JobReport
+from appliance.daemon.jobs import JobReport, error_to_json
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress
-from appliance.replication import ReplicationReport, execute_replication, plan_replication
-from appliance.repository import NotARepository, Repository
+from appliance.replication import ReplicationReport, mirror
+from appliance.repository import NotARepository, Repository, RepositoryLocked
+from appliance.repository.files import file_name
 from appliance.status.model import Outcome, Progress
+from appliance.storage.interface import StorageError
 from appliance.text import T
 
 
@@ -23,10 +26,20 @@ def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> Job
     with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled):
         vault = box.open_home()
         on_progress(Progress(T("Measuring what is in the cloud")))
+        forgotten = Forgotten(box.state)
         with closing(vault.storage), closing(box.gated_cloud()) as cloud, vault.lock(now=box.clock):
-            with _cloud_lock(box, cloud):
-                plan = plan_replication(vault, cloud, cloud.ledger, on_progress=on_progress, cancelled=is_cancelled)
-                report = execute_replication(plan, vault, cloud, on_progress=on_progress, cancelled=is_cancelled)
+            report = mirror(
+                vault,
+                cloud,
+                forgotten=forgotten.ids,
+                together=lambda: _cloud_lock(box, cloud),
+                alone=lambda: _cloud_lock(box, cloud, exclusive=True),
+                on_progress=on_progress,
+                cancelled=is_cancelled,
+            )
+            if report.carried:
+                there_now = cloud.ledger.objects()
+                forgotten.carried({file_name(key) for key in there_now if key.startswith("snapshots/")})
             usage = cloud.ledger.usage
             capacity = {
                 "capacity_bytes": usage.limits.capacity,
@@ -44,14 +57,25 @@ def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> Job
 
 
 @contextmanager
-def _cloud_lock(box: Box, cloud: GatedStorage) -> Iterator[None]:
-    """Tells others at the cloud that somebody works there, where there is a repository and room to say so."""
+def _cloud_lock(box: Box, cloud: GatedStorage, *, exclusive: bool = False) -> Iterator[None]:
+    """Tells others at the cloud that somebody works there, where there is a repository and room to say so.
+
+    Raises `RepositoryLocked`.
+    """
     with ExitStack() as stack:
         try:
-            stack.enter_context(Repository.open(cloud, box.password()).lock(now=box.clock))
+            stack.enter_context(Repository.open(cloud, box.password()).lock(exclusive=exclusive, now=box.clock))
         except (NotARepository, CapacityExceeded):
             pass
         yield
+
+
+def _kept_back(report: ReplicationReport) -> dict[str, Any] | None:
+    """Why the cloud could not follow the vault in what it let go; what passes by itself is no trouble."""
+    error = report.kept_back
+    if error is None or isinstance(error, (RepositoryLocked, StorageError)):
+        return None
+    return error_to_json(error)
 
 
 def _replication_report(report: ReplicationReport, capacity: dict[str, Any], cloud: dict[str, Any]) -> JobReport:
@@ -72,6 +96,9 @@ def _replication_report(report: ReplicationReport, capacity: dict[str, Any], clo
         "refused_count": len(report.refused),
         "findings": [{"subject": one.subject, "what": one.what.to_json()} for one in report.findings[:LISTED]],
         "findings_count": len(report.findings),
+        "deleted": report.deleted,
+        "bytes_freed": report.bytes_freed,
+        "kept_back": _kept_back(report),
         "capacity": capacity,
         "cloud": cloud,
     }
