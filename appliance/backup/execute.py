@@ -15,23 +15,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from appliance import __version__
-from appliance.backup.files import Events, FileReaders, FileTask, is_large
+from appliance.backup.files import SMALL, Events, FileTask, is_large
 from appliance.backup.folders import Folder, Folders
-from appliance.backup.nodes import is_unchanged, node_of
+from appliance.backup.nodes import is_same, node_of
+from appliance.backup.parent import ParentSnapshot
 from appliance.backup.plan import BackupPlan, path_names, shown
+from appliance.backup.readers import FileReaders
 from appliance.backup.remote import inherit, inherited_streams, is_remote, opens, streams
 from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
 from appliance.backup.settling import Settling, StillWritten
 from appliance.repository import (
-    BlobType,
     BlobWriter,
-    DamagedData,
     Node,
     Repository,
     SnapshotSummary,
     from_datetime,
 )
-from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, Source, SourceError
+from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSystem, Path, Source, SourceError
 from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
 from appliance.status.model import Outcome, Progress
@@ -98,6 +98,7 @@ class _Run:
         self._cancelled = cancelled
         self._selection = Selection(plan.excludes, plan.includes)
         self._settling = Settling(plan.settle, now)
+        self._parent = ParentSnapshot(repository, plan.parent)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._unreadable: list[Unreadable] = []
@@ -146,31 +147,13 @@ class _Run:
             for path in (names[:depth] for depth in range(1, len(names))):
                 if path not in inner:
                     entry = Entry(path[-1], _DIR, 0o755, mtime_ns=root.mtime_ns, ctime_ns=root.mtime_ns)
-                    inner[path] = self._folders.open(inner[path[:-1]], node_of(entry), self._previous(path))
+                    inner[path] = self._folders.open(inner[path[:-1]], node_of(entry), self._parent.at(path))
         return inner
-
-    def _previous(self, path: Path) -> Node | None:
-        """The node at `path` in the parent snapshot."""
-        if self._plan.parent is None:
-            return None
-        node: Node | None = Node(name="", type=_DIR.value, subtree=self._plan.parent.tree)
-        for name in path:
-            node = self._previous_nodes(node).get(name)
-        return node
-
-    def _previous_nodes(self, folder: Node | None) -> dict[bytes, Node]:
-        """What the parent snapshot has in this folder. What cannot be read of it is simply read from the source."""
-        if folder is None or folder.type != _DIR or not folder.subtree:
-            return {}
-        try:
-            return {node.raw_name: node for node in self._repository.load_tree(bytes.fromhex(folder.subtree)).nodes}
-        except DamagedData:
-            return {}
 
     def _collect_source(self, source: Source, root: Entry, above: Folder) -> None:
         """Walks a source depth-first. The walk never recurses, however deep the tree."""
         names = path_names(source.snapshot_path)
-        previous = self._previous(names)
+        previous = self._parent.at(names)
         if root.type is not _DIR:
             root.name = names[-1]
             self._record(source, None, [root], above, {names[-1]: previous} if previous else {})
@@ -181,7 +164,7 @@ class _Run:
             return
         folder = self._folders.open(above, node_of(root, names[-1]), previous) if names else above
         path: Path = ()
-        open_folders = [(path, folder, self._record(source, (), entries, folder, self._previous_nodes(previous)))]
+        open_folders = [(path, folder, self._record(source, (), entries, folder, self._parent.nodes(previous)))]
         while open_folders:
             path, folder, waiting = open_folders[-1]
             if not waiting or self._is_lost(source):
@@ -198,7 +181,7 @@ class _Run:
             if entries is None:
                 continue
             folder = self._folders.open(folder, node_of(entry), previous)
-            nodes = self._previous_nodes(previous) if entries else {}
+            nodes = self._parent.nodes(previous) if entries else {}
             open_folders.append((path, folder, self._record(source, path, entries, folder, nodes)))
 
     def _root(self, source: Source) -> Entry | None:
@@ -246,14 +229,31 @@ class _Run:
         `known` is what the parent snapshot has there. A `path` of None is for a source that is a single file.
         """
         below: list[tuple[Entry, Node | None]] = []
+        same: list[Node] = []
         unchanged = unchanged_bytes = 0
+        tasks: list[FileTask] = []
         trusts_inode, remote = source.trusts_inode, is_remote(source)
+        reads_at_once = path is not None and isinstance(source, LocalTree)
+        folder.known = len(known)
         for entry in entries:
             previous = known.get(entry.name)
             if entry.type is _DIR:
                 below.append((entry, previous))
                 continue
+            if (
+                previous is not None
+                and trusts_inode
+                and is_same(entry, previous)
+                and self._parent.has_content(previous)
+            ):
+                same.append(previous)
+                unchanged += 1
+                unchanged_bytes += entry.size
+                continue
             entry_path = () if path is None else (*path, entry.name)
+            if previous is None and reads_at_once and entry.type is _FILE and entry.size <= SMALL:
+                tasks.append(FileTask(source, entry_path, entry, node_of(entry), None, folder, incomplete=True))
+                continue
             inherits = remote and inherit(entry, previous)
             comes_later = inherits or (remote and opens(entry, previous))
             if not comes_later and not self._complete(source, entry_path, entry):
@@ -262,8 +262,11 @@ class _Run:
                 continue
             node = node_of(entry)
             if entry.type is not _FILE:
-                folder.nodes.append(node)
-            elif previous is not None and self._is_reusable(node, previous, trusts_inode):
+                if node == previous:
+                    same.append(node)
+                else:
+                    folder.nodes.append(node)
+            elif previous is not None and self._parent.vouches_for(node, previous, trusts_inode=trusts_inode):
                 node.content = previous.content
                 folder.nodes.append(node)
                 if inherits:
@@ -273,12 +276,14 @@ class _Run:
                 unchanged += 1
                 unchanged_bytes += entry.size
             else:
-                self._folders.expect(folder, 1)
-                task = FileTask(source, entry_path, entry, node, previous, folder)
-                if self._settling.is_written(entry):
-                    self._settling.hold(task)
-                else:
-                    self._readers.submit(task)
+                tasks.append(FileTask(source, entry_path, entry, node, previous, folder))
+        self._folders.keep(folder, same)
+        self._folders.expect(folder, len(tasks))
+        for task in tasks:
+            if self._settling.is_written(task.entry):
+                self._settling.hold(task)
+            else:
+                self._readers.submit(task)
         if unchanged:
             with self._lock:
                 self._counts["files_unmodified"] += unchanged
@@ -298,22 +303,11 @@ class _Run:
                 entry = now.get(task.path[-1])
                 if entry is not None and self._settling.is_written(entry):
                     self._on_error(source, task.path, StillWritten(task.path))
-                    self._folders.settle([(task.folder, task.previous if self._is_kept(task.previous) else None)])
+                    self._folders.settle([(task.folder, task.previous if self._parent.keeps(task.previous) else None)])
                 elif entry is not None and self._complete(source, task.path, entry):
-                    self._readers.submit(task._replace(entry=entry, node=node_of(entry)))
+                    self._readers.submit(task._replace(entry=entry, node=node_of(entry), incomplete=False))
                 else:
                     self._folders.settle([(task.folder, None)])
-
-    def _is_kept(self, previous: Node | None) -> bool:
-        """Whether the parent snapshot has a file there whose content is still stored."""
-        return previous is not None and self._is_reusable(previous, previous, trusts_inode=False)
-
-    def _is_reusable(self, node: Node, previous: Node, trusts_inode: bool) -> bool:
-        """Whether the file's content is that of the parent snapshot, and still stored."""
-        has_blob = self._repository.has_blob
-        return is_unchanged(node, previous, trusts_inode=trusts_inode) and all(
-            has_blob(BlobType.DATA, blob_id) for blob_id in previous.content_ids
-        )
 
     # --- what the threads report -------------------------------------------------------------------------------------
 

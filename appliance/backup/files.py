@@ -11,25 +11,27 @@ runs one of them at a time). More readers are threads of their own, for sources 
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from appliance.backup.folders import Folder, Folders
+from appliance.backup.nodes import note_xattrs
 from appliance.backup.remote import describe, is_remote, streams
+from appliance.backup.second import Answer
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
-from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile
+from appliance.repository.writer import SealedBlob
+from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile
+from appliance.storage.interface import Buffer
 from appliance.text import T
 
 SMALL = 512 << 10
 """Files up to this size are a single chunk."""
 
-_BATCH_FILES = 128
-_BATCH_BYTES = 4 << 20
 _BATCHES_UNFINISHED = 2
 _CHUNKS_IN_FLIGHT = 6
 """Chunks of large files, per saving thread, that wait or are worked on; a chunk has at most 8 MiB."""
@@ -47,6 +49,8 @@ class FileTask(NamedTuple):
     node: Node
     previous: Node | None
     folder: Folder
+    incomplete: bool = False
+    """Whether its extended attributes are still to be asked for."""
 
 
 @dataclass(frozen=True)
@@ -136,19 +140,21 @@ class FileReader:
 
     def _read_small(self, tasks: list[FileTask]) -> Callable[[], None]:
         """Reads files that are small, or were when they were listed."""
-        files = self._open_many(tasks)
-        chunks: list[memoryview] = []
+        wholes = self._read_at_once(tasks)
+        opened = iter(self._open_many([task for task, whole in zip(tasks, wholes, strict=True) if whole is None]))
+        chunks: list[Buffer] = []
         read: list[tuple[FileTask, bool]] = []
         counts: list[int] = []
-        for task, file in zip(tasks, files, strict=True):
+        for task, whole in zip(tasks, wholes, strict=True):
             before = len(chunks)
-
-            def read_chunks(file: SourceFile, task: FileTask = task, before: int = before) -> None:
-                del chunks[before:]
-                chunks.extend(self._chunker.chunks(file, task.entry.size))
-
-            read.append((task, self._read_whole(task, file, read_chunks)))
-            task.node.size = sum(map(len, chunks[before:]))
+            if whole is not None:
+                _note(task, whole.xattrs)
+                if whole.content:
+                    chunks.append(whole.content)
+                read.append((task, True))
+            else:
+                read.append((task, self._read_alone(task, next(opened), chunks)))
+                task.node.size = sum(map(len, chunks[before:]))
             counts.append(len(chunks) - before)
         finish_saving = self._writer.begin_many(BlobType.DATA, chunks)
 
@@ -160,13 +166,60 @@ class FileReader:
 
         return finish
 
+    def _read_alone(self, task: FileTask, file: SourceFile | None, chunks: list[Buffer]) -> bool:
+        """Adds the chunks of an opened file, completed where it was not; whether it could be read."""
+        before = len(chunks)
+
+        def read_chunks(file: SourceFile) -> None:
+            del chunks[before:]
+            chunks.extend(self._chunker.chunks(file, task.entry.size))
+
+        if file is not None and task.incomplete:
+            try:
+                task.source.complete(task.path, task.entry)
+            except SourceError as error:
+                file.close()
+                self._events.on_error(task.source, task.path, error)
+                return False
+            _note(task, task.entry.xattrs)
+        return self._read_whole(task, file, read_chunks)
+
+    def _read_at_once(self, tasks: list[FileTask]) -> list[WholeFile | None]:
+        """Those files that can be had with few calls; the others are opened one by one."""
+        files: list[WholeFile | None] = []
+        for (source, folder), group in groupby(tasks, _place):
+            entries = [task.entry for task in group]
+            if folder is not None and isinstance(source, LocalTree) and not self._events.is_lost(source):
+                files += source.read_files(folder, entries)
+            else:
+                files += [None] * len(entries)
+        return files
+
+    def take_over(self, tasks: list[FileTask], answers: list[Answer | None]) -> None:
+        """Saves what the second process has read, and reads what it has not."""
+        self._events.check()
+        blobs: list[SealedBlob] = []
+        done: list[tuple[FileTask, bool]] = []
+        for task, answer in zip(tasks, answers, strict=True):
+            if answer is not None:
+                _note(task, answer.xattrs)
+                if answer.blob is not None:
+                    blobs.append(answer.blob)
+                    task.node.content = [answer.blob.id.hex()]
+                done.append((task, True))
+        self._writer.save_sealed(BlobType.DATA, blobs)
+        self._settle(done)
+        left = [task for task, answer in zip(tasks, answers, strict=True) if answer is None]
+        if left:
+            self.read(left)
+
     def _settle(self, read: list[tuple[FileTask, bool]]) -> None:
         self._events.on_files([task for task, was_read in read if was_read])
         self._folders.settle([(task.folder, task.node if was_read else None) for task, was_read in read])
 
     def _open_many(self, tasks: list[FileTask]) -> list[SourceFile | None]:
-        source = tasks[0].source
-        if not is_remote(source) or any(task.source is not source for task in tasks):
+        source = tasks[0].source if tasks else None
+        if source is None or not is_remote(source) or any(task.source is not source for task in tasks):
             return [self._open(task) for task in tasks]
         if self._events.is_lost(source):
             return [None] * len(tasks)
@@ -218,93 +271,6 @@ class FileReader:
         return True
 
 
-class FileReaders:
-    """All readers of a run. `submit` from one thread, then `finish` or `abort`.
-
-    The first failure that is not about a single file stops everything; `submit` and `finish` raise it.
-    """
-
-    def __init__(
-        self, chunker: Chunker, writer: BlobWriter, folders: Folders, events: Events, *, readers: int, savers: int
-    ) -> None:
-        self._batch: list[FileTask] = []
-        self._batch_bytes = 0
-        self._failure: BaseException | None = None
-        self._save_soon = SaveSoon(writer, savers)
-        self._own_reader = FileReader(chunker, writer, folders, events, self._save_soon)
-        self._queue: queue.Queue[list[FileTask] | None] = queue.Queue(readers)
-        self._threads = [
-            threading.Thread(
-                target=self._work,
-                args=(FileReader(chunker, writer, folders, events, self._save_soon),),
-                name=f"read-{number}",
-            )
-            for number in range(readers if readers > 1 else 0)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, task: FileTask) -> None:
-        """Reads this file now or soon; waits when too much is waiting already."""
-        if is_large(task):
-            self._hand_over([task])
-            return
-        self._batch.append(task)
-        self._batch_bytes += task.entry.size
-        if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
-            self._hand_over_batch()
-
-    def flush(self) -> None:
-        """Lets what waits for its batch to fill be read."""
-        self._hand_over_batch()
-
-    def finish(self) -> None:
-        """Waits until every file is read and saved."""
-        self._hand_over_batch()
-        self._own_reader.finish()
-        self._stop()
-        if self._failure is not None:
-            raise self._failure
-
-    def abort(self, failure: BaseException) -> None:
-        """Ends the threads, leaving what they have been given."""
-        self._failure = self._failure or failure
-        self._stop()
-
-    def _stop(self) -> None:
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._save_soon.close()
-
-    def _hand_over_batch(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        if batch:
-            self._hand_over(batch)
-
-    def _hand_over(self, batch: list[FileTask]) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._threads:
-            self._queue.put(batch)
-        else:
-            self._own_reader.read(batch)
-
-    def _work(self, reader: FileReader) -> None:
-        while (batch := self._queue.get()) is not None:
-            self._guard(reader.read, batch)
-        self._guard(reader.finish)
-
-    def _guard(self, work: Callable[..., None], *arguments: object) -> None:
-        """Works unless all work has stopped: then the queue is emptied, so that a waiting walk comes to its end."""
-        if self._failure is None:
-            try:
-                work(*arguments)
-            except BaseException as failure:
-                self._failure = failure
-
-
 class SaveSoon:
     """Saves chunks of large files on threads of its own, so many at a time."""
 
@@ -326,6 +292,16 @@ class SaveSoon:
             return self._writer.save(BlobType.DATA, chunk).id.hex()
         finally:
             self._in_flight.release()
+
+
+def _note(task: FileTask, xattrs: tuple[tuple[bytes, bytes], ...]) -> None:
+    if task.incomplete and xattrs:
+        note_xattrs(task.node, xattrs)
+
+
+def _place(task: FileTask) -> tuple[Source, Path | None]:
+    """The file's source and directory; None for a source that is a single file."""
+    return task.source, task.path[:-1] if task.path else None
 
 
 def is_large(task: FileTask) -> bool:

@@ -16,16 +16,19 @@ from appliance.repository import BlobType, BlobWriter, Node, encode_tree
 class Folder:
     """A directory being collected. `node` is its own entry in its parent, None for the snapshot's root.
 
-    `previous` is its node in the parent snapshot.
+    `previous` is its node in the parent snapshot. When all that `known` names there are in it, and all of them are
+    `same`, its tree is the one that is stored already.
     """
 
-    __slots__ = ("node", "nodes", "parent", "previous", "waiting")
+    __slots__ = ("known", "node", "nodes", "parent", "previous", "same", "waiting")
 
     def __init__(self, parent: Folder | None, node: Node | None, previous: Node | None = None) -> None:
         self.parent = parent
         self.node = node
         self.previous = previous
         self.nodes: list[Node] = []
+        self.known = 0
+        self.same = 0
         self.waiting = 1
         """What is not done: files, directories, and 1 for whoever opened the folder and still adds to it."""
 
@@ -54,6 +57,12 @@ class Folders:
         with self._lock:
             folder.waiting += count
 
+    def keep(self, folder: Folder, nodes: Sequence[Node]) -> None:
+        """`folder` has these nodes just as the parent snapshot has them."""
+        with self._lock:
+            folder.nodes += nodes
+            folder.same += len(nodes)
+
     def settle(self, settled: Sequence[tuple[Folder, Node | None]]) -> None:
         """Things that folders waited for are done; None adds no node (the thing could not be read)."""
         done = []
@@ -74,14 +83,21 @@ class Folders:
     def _store(self, folder: Folder) -> None:
         current: Folder | None = folder
         while current is not None:
-            saved = self._writer.save(BlobType.TREE, encode_tree(current.nodes))
+            tree = self._tree(current)
             current.nodes = []
             if current.node is None or current.parent is None:
-                self.root_tree = saved.id
+                self.root_tree = bytes.fromhex(tree)
                 return
-            current.node.subtree = saved.id.hex()
+            current.node.subtree = tree
             self._on_stored(current.previous, current.node)
             with self._lock:
                 current.parent.nodes.append(current.node)
+                current.parent.same += current.node == current.previous
                 current.parent.waiting -= 1
                 current = None if current.parent.waiting else current.parent
+
+    def _tree(self, folder: Folder) -> str:
+        """The hexadecimal id of the folder's tree, stored now unless it was read from the parent snapshot as it is."""
+        if folder.previous and folder.previous.subtree and 0 < folder.same == folder.known == len(folder.nodes):
+            return folder.previous.subtree
+        return self._writer.save(BlobType.TREE, encode_tree(folder.nodes)).id.hex()

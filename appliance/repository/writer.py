@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from appliance.errors import KurabakoError
 from appliance.repository.compression import compress_many, decompress
@@ -30,8 +30,32 @@ from appliance.repository.packer import OpenPack, Packer
 from appliance.storage.interface import Buffer
 from appliance.text import T
 
+_Blob = TypeVar("_Blob")
+
 UPLOADS = 3
 """Packs on their way at once."""
+
+
+class SealedBlob(NamedTuple):
+    """A blob that somebody else has compressed and sealed. `uncompressed_length` is 0 where it is not compressed."""
+
+    id: bytes
+    sealed: Buffer
+    uncompressed_length: int
+
+    @property
+    def plain_length(self) -> int:
+        return self.uncompressed_length or len(self.sealed) - OVERHEAD
+
+
+def packed_form(kind: BlobType, data: Buffer, frame: Buffer) -> tuple[Buffer, int]:
+    """What is sealed of a blob that `frame` is the compressed form of, and its uncompressed length, 0 if it stays raw.
+
+    Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
+    """
+    if kind is BlobType.DATA and len(frame) >= len(data):
+        return data, 0
+    return frame, len(data)
 
 
 class SavedBlob(NamedTuple):
@@ -113,6 +137,11 @@ class BlobWriter:
             self._executor.shutdown(wait=True)
 
     @property
+    def sealer(self) -> Sealer:
+        """What blobs are sealed with."""
+        return self._sealer
+
+    @property
     def counts(self) -> WriterCounts:
         with self._lock:
             return WriterCounts(self._blobs[BlobType.DATA], self._blobs[BlobType.TREE], self._added, self._added_packed)
@@ -129,7 +158,7 @@ class BlobWriter:
 
         The blobs are all compressed before the first is packed, so a batch should stay within a few MiB.
         """
-        ids, fresh = self._claim(kind, blobs)
+        ids, fresh = self._claim_contents(kind, blobs)
         return self._finish(kind, ids, fresh, lambda: compress_many(list(fresh.values())))
 
     def begin_many(self, kind: BlobType, blobs: Sequence[Buffer]) -> Callable[[], list[SavedBlob]]:
@@ -140,26 +169,61 @@ class BlobWriter:
 
         Others may be told that these blobs are on their way, so the writer is flushed only after it was called.
         """
-        ids, fresh = self._claim(kind, blobs)
+        ids, fresh = self._claim_contents(kind, blobs)
         frames = self._compressor.submit(compress_many, list(fresh.values()))
         return lambda: self._finish(kind, ids, fresh, frames.result)
 
-    def _claim(self, kind: BlobType, blobs: Sequence[Buffer]) -> tuple[list[bytes], dict[bytes, Buffer]]:
-        """The ids of all blobs, and those blobs that nobody has stored or is about to, which are ours now."""
+    def save_sealed(self, kind: BlobType, blobs: Sequence[SealedBlob]) -> None:
+        """Stores blobs as `save_many` does, but for what their sealer, a process of our own, has done already."""
+        fresh = self._claim(kind, [blob.id for blob in blobs], blobs)
+        if not fresh:
+            return
+        try:
+            wanted = [(blob.id, len(blob.sealed), blob.uncompressed_length) for blob in fresh.values()]
+            places = self._packer.place(kind, wanted)
+            try:
+                for blob, (_, place) in zip(fresh.values(), places, strict=True):
+                    place[:] = blob.sealed
+            finally:
+                self._packer.done(pack for pack, _ in places)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._count(
+            kind,
+            len(fresh),
+            sum(blob.plain_length for blob in fresh.values()),
+            sum(len(blob.sealed) for blob in fresh.values()),
+        )
+
+    def _claim(self, kind: BlobType, ids: Sequence[bytes], blobs: Sequence[_Blob]) -> dict[bytes, _Blob]:
+        """Those of these blobs that nobody has stored or is about to, which are ours now."""
         if self._failure is not None:
             raise self._failure
+        fresh: dict[bytes, _Blob] = {}
+        with self._lock:
+            pending = self._pending[kind]
+            for blob_id, blob in zip(ids, blobs, strict=True):
+                if blob_id not in pending and not self._index.has(kind, blob_id):
+                    pending.add(blob_id)
+                    fresh[blob_id] = blob
+            self._claimed += len(fresh)
+        return fresh
+
+    def _claim_contents(self, kind: BlobType, blobs: Sequence[Buffer]) -> tuple[list[bytes], dict[bytes, Buffer]]:
+        """The ids of all blobs, and what `_claim` says of them."""
         if not all(len(data) for data in blobs):
             raise ValueError("there are no empty blobs")
         ids = [content_id(data) for data in blobs]
-        fresh: dict[bytes, Buffer] = {}
+        return ids, self._claim(kind, ids, blobs)
+
+    def _count(self, kind: BlobType, blobs: int, size: int, stored: int) -> None:
+        """What was claimed is packed."""
         with self._lock:
-            pending = self._pending[kind]
-            for blob_id, data in zip(ids, blobs, strict=True):
-                if blob_id not in pending and not self._index.has(kind, blob_id):
-                    pending.add(blob_id)
-                    fresh[blob_id] = data
-            self._claimed += len(fresh)
-        return ids, fresh
+            self._claimed -= blobs
+            self._blobs[kind] += blobs
+            self._added += size
+            self._added_packed += stored
 
     def _finish(
         self, kind: BlobType, ids: list[bytes], fresh: dict[bytes, Buffer], frames: Callable[[], list[Buffer]]
@@ -173,11 +237,7 @@ class BlobWriter:
             # Somebody may have been told that these blobs are on their way.
             self._fail(error)
             raise
-        with self._lock:
-            self._claimed -= len(fresh)
-            self._blobs[kind] += len(fresh)
-            self._added += sum(map(len, fresh.values()))
-            self._added_packed += sum(stored.values())
+        self._count(kind, len(fresh), sum(map(len, fresh.values())), sum(stored.values()))
         # A blob that is twice in the batch is new only once.
         return [SavedBlob(blob_id, blob_id in stored, stored.pop(blob_id, 0)) for blob_id in ids]
 
@@ -197,14 +257,12 @@ class BlobWriter:
         payloads: list[Buffer] = []
         wanted: list[tuple[bytes, int, int]] = []
         for (blob_id, data), frame in zip(blobs.items(), frames, strict=True):
-            # Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
-            raw = kind is BlobType.DATA and len(frame) >= len(data)
-            payloads.append(data if raw else frame)
-            wanted.append((blob_id, len(payloads[-1]) + OVERHEAD, 0 if raw else len(data)))
+            payload, uncompressed_length = packed_form(kind, data, frame)
+            payloads.append(payload)
+            wanted.append((blob_id, len(payload) + OVERHEAD, uncompressed_length))
         places = self._packer.place(kind, wanted)
         try:
-            for payload, (_, place) in zip(payloads, places, strict=True):
-                self._sealer.seal_into(payload, place)
+            self._sealer.seal_many(payloads, [place for _, place in places])
             if self._verify:
                 for data, (_, _, uncompressed_length), (_, place) in zip(contents, wanted, places, strict=True):
                     self._verify_sealed(place, uncompressed_length, data)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from appliance.errors import KurabakoError
 from appliance.text import Text
@@ -100,7 +100,10 @@ class Source(Protocol):
 
     @property
     def trusts_inode(self) -> bool:
-        """Whether inode and ctime are stable, and so part of change detection."""
+        """Whether inode and ctime are stable, and so part of change detection.
+
+        An equal ctime then also vouches for all that `complete` would tell: such a file need not be completed.
+        """
         ...
 
     def root(self) -> Entry:
@@ -126,6 +129,29 @@ class RemoteSource(Source, Protocol):
 
     def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
         """Opens each file, or says why it cannot be; an entry whose file is opened is then complete."""
+        ...
+
+
+class WholeFile(NamedTuple):
+    """A regular file read at once: its content and its extended attributes."""
+
+    content: bytes
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@runtime_checkable
+class LocalTree(Protocol):
+    """What a source offers besides that is a plain tree of this machine: small files in few calls, to any process."""
+
+    def root_descriptor(self) -> int:
+        """The descriptor of the root directory, open for as long as the source is."""
+        ...
+
+    def read_files(self, folder: Path, entries: Sequence[Entry]) -> list[WholeFile | None]:
+        """Each of these files of one directory as it was when that was listed, with all that `complete` would tell.
+
+        None for one that cannot be had so, for whatever reason: who opens it will learn why.
+        """
         ...
 
 

@@ -18,7 +18,16 @@ from pathlib import Path as FilePath
 
 from appliance.sources.directories import Directories, OpenDirectory
 from appliance.sources.file_systems import is_pseudo, mount_id
-from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError, SourceNotFound
+from appliance.sources.interface import (
+    Entry,
+    EntryType,
+    OtherFileSystem,
+    Path,
+    SourceError,
+    SourceNotFound,
+    WholeFile,
+)
+from appliance.sources.whole import read_whole
 from appliance.text import T, Text
 
 _KEPT_DIRECTORIES = 64
@@ -187,6 +196,16 @@ class LocalSource:
         except OSError as error:
             raise self._error(path, error) from error
         return LocalFile(fd, found, partial(self._error, path))
+
+    def root_descriptor(self) -> int:
+        return self._directories.top.fd
+
+    def read_files(self, folder: Path, entries: Sequence[Entry]) -> list[WholeFile | None]:
+        try:
+            directory = self._directories.at(folder)
+        except (OSError, SourceError):
+            return [None] * len(entries)
+        return read_whole(directory.fd, entries)
 
     def close(self) -> None:
         """Closes every directory, so that the disk can be unmounted; nothing can be read afterwards."""
