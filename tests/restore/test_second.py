@@ -151,7 +151,7 @@ def test_one_that_does_not_start_is_not_needed(
 def test_a_damaged_blob_fails_its_file_and_no_other(
     tree: Path, tmp_path: Path, started: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository = backed_up(tree)
+    repository = reopen(backed_up(tree))
     victim = tree / "多い 3" / "file 3"
     location = next(
         location
