@@ -11,11 +11,15 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress, count, repeat
 from typing import NamedTuple
 
 from appliance.repository.crypto import OVERHEAD
-from appliance.repository.ids import ID_SIZE, BlobType
+from appliance.repository.errors import DamagedData
+from appliance.repository.ids import ID_SIZE, BlobType, parse_id
+from appliance.repository.indexfile import IndexedBlob, IndexedPack
 from appliance.repository.pack import PackedBlob
+from appliance.text import T
 
 _RECORD = struct.Struct(f"<{ID_SIZE}sIIII")
 _SIZE = _RECORD.size
@@ -91,6 +95,18 @@ class _Bucket:
         self.sorted_size = len(self.records)
 
 
+def _ids(blobs: Iterable[IndexedBlob]) -> bytes:
+    """The ids of all blobs, one after another. Raises `DamagedData` when a name is none."""
+    names = "".join([blob.id for blob in blobs])
+    try:
+        ids = bytes.fromhex(names)
+    except ValueError:
+        ids = b""
+    if ids.hex() != names:  # capitals and spaces, too, are read as hexadecimal
+        raise DamagedData(T("A name in it is not an id."))
+    return ids
+
+
 class Index:
     """The known blobs of a repository. Any number of threads may use one object."""
 
@@ -114,6 +130,44 @@ class Index:
                 bucket = self._buckets[kind][blob_id[0] << 4 | blob_id[1] >> 4]
                 bucket.records += pack(blob_id, number, offset, length, uncompressed)
                 self._counts[kind] += 1
+
+    def add_indexed(self, packs: Iterable[IndexedPack]) -> None:
+        """Makes the packs of an index file known, as `add_pack` does each, column by column rather than blob by blob.
+
+        Raises `DamagedData`, and then knows no more than before.
+        """
+        named = {parse_id(pack.id): pack.blobs for pack in packs}
+        with self._lock:
+            fresh = {pack_id: blobs for pack_id, blobs in named.items() if pack_id not in self._pack_numbers}
+            first = len(self._pack_ids)
+            blobs = list(chain.from_iterable(fresh.values()))
+            numbers = list(chain.from_iterable(map(repeat, count(first), map(len, fresh.values()))))
+            columns = []
+            for kind in BlobType:
+                mine = [blob.type == kind.word for blob in blobs]
+                chosen = list(compress(blobs, mine))
+                columns.append((kind, _ids(chosen), list(compress(numbers, mine)), chosen))
+            for kind, ids, pack_numbers, chosen in columns:
+                self._add_records(kind, ids, pack_numbers, chosen)
+            self._pack_ids.extend(fresh)
+            self._pack_numbers.update(zip(fresh, count(first), strict=False))
+
+    def _add_records(self, kind: BlobType, ids: bytes, numbers: list[int], blobs: list[IndexedBlob]) -> None:
+        records = map(
+            _RECORD.pack,
+            [ids[at : at + ID_SIZE] for at in range(0, len(ids), ID_SIZE)],
+            numbers,
+            [blob.offset for blob in blobs],
+            [blob.length for blob in blobs],
+            [blob.uncompressed_length for blob in blobs],
+        )
+        portions: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+        appends = [portion.append for portion in portions]
+        for first, second, record in zip(ids[::ID_SIZE], ids[1::ID_SIZE], records, strict=True):
+            appends[first << 4 | second >> 4](record)
+        for bucket, portion in zip(self._buckets[kind], portions, strict=True):
+            bucket.records += b"".join(portion)
+        self._counts[kind] += len(blobs)
 
     def has(self, kind: BlobType, blob_id: bytes) -> bool:
         """Whether a copy of this blob is stored."""

@@ -9,7 +9,7 @@ import msgspec
 
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.errors import DamagedData
-from appliance.repository.ids import BlobType, FileType, parse_id
+from appliance.repository.ids import ID_SIZE, BlobType, FileType, parse_id
 from appliance.repository.pack import PackedBlob
 from appliance.storage.interface import Buffer
 from appliance.text import T
@@ -24,24 +24,30 @@ PackContents: TypeAlias = tuple[bytes, Sequence[PackedBlob]]
 """A pack's id and its blobs."""
 
 _Length = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+_Name = Annotated[str, msgspec.Meta(min_length=2 * ID_SIZE, max_length=2 * ID_SIZE)]
+"""As long as a hexadecimal id; whether it is one is seen when it is used."""
 _TYPES = {"data": BlobType.DATA, "tree": BlobType.TREE}
 
 
-class _WireBlob(msgspec.Struct, omit_defaults=True):
-    id: str
+class IndexedBlob(msgspec.Struct, omit_defaults=True, gc=False):
+    """A blob as an index file spells it."""
+
+    id: _Name
     type: Literal["data", "tree"]
     offset: _Length
     length: Annotated[int, msgspec.Meta(ge=OVERHEAD, lt=1 << 32)]
     uncompressed_length: _Length = 0
 
 
-class _WirePack(msgspec.Struct):
-    id: str
-    blobs: list[_WireBlob]
+class IndexedPack(msgspec.Struct, gc=False):
+    """A pack as an index file spells it."""
+
+    id: _Name
+    blobs: list[IndexedBlob]
 
 
 class _WireIndex(msgspec.Struct):
-    packs: list[_WirePack] = msgspec.field(default_factory=list)
+    packs: list[IndexedPack] = msgspec.field(default_factory=list)
 
 
 _decoder = msgspec.json.Decoder(_WireIndex)
@@ -53,10 +59,10 @@ def encode_index(packs: Iterable[PackContents]) -> bytes:
     return _encoder.encode(
         _WireIndex(
             [
-                _WirePack(
+                IndexedPack(
                     pack_id.hex(),
                     [
-                        _WireBlob(blob.id.hex(), blob.type.word, blob.offset, blob.length, blob.uncompressed_length)  # type: ignore[arg-type]
+                        IndexedBlob(blob.id.hex(), blob.type.word, blob.offset, blob.length, blob.uncompressed_length)  # type: ignore[arg-type]
                         for blob in blobs
                     ],
                 )
@@ -66,12 +72,16 @@ def encode_index(packs: Iterable[PackContents]) -> bytes:
     )
 
 
-def decode_index(json: Buffer) -> list[tuple[bytes, list[PackedBlob]]]:
-    """The packs an index file names, in its order. Raises `DamagedData`."""
+def read_index(json: Buffer) -> list[IndexedPack]:
+    """The packs an index file names, in its order, as it spells them. Raises `DamagedData`."""
     try:
-        wire = _decoder.decode(json)
+        return _decoder.decode(json).packs
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise DamagedData(T("It does not follow the format.")) from None
+
+
+def decode_index(json: Buffer) -> list[tuple[bytes, list[PackedBlob]]]:
+    """The packs an index file names, in its order. Raises `DamagedData`."""
     return [
         (
             parse_id(pack.id),
@@ -80,7 +90,7 @@ def decode_index(json: Buffer) -> list[tuple[bytes, list[PackedBlob]]]:
                 for blob in pack.blobs
             ],
         )
-        for pack in wire.packs
+        for pack in read_index(json)
     ]
 
 

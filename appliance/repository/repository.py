@@ -24,7 +24,7 @@ from appliance.repository.errors import (
 from appliance.repository.files import file_name, list_files, load_file, load_json, store_file, store_json
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
-from appliance.repository.indexfile import decode_index
+from appliance.repository.indexfile import read_index
 from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, KeyInfo, describe_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
 from appliance.repository.opening import find_master_key, has_config, load_sealed_config, open_config
@@ -187,8 +187,7 @@ class Repository:
         done = 0
         for info, json in overlapped(self.load_json, infos):
             try:
-                for pack_id, blobs in decode_index(json):
-                    self.index.add_pack(pack_id, blobs)
+                self.index.add_indexed(read_index(json))
             except DamagedData as damage:
                 raise damage.named(info.key) from None
             done += info.size
