@@ -73,16 +73,20 @@ class Contract:
         """The service's terms as agreed; ones that say nothing where only storing is."""
         return self.profile.terms or unsaid()
 
-    def require(self, action: Action, cloud: str = "") -> None:
-        """Raises what keeps the box from `action` now: `NotAllowedNow`, or why the contract cannot be verified.
+    def against(self, action: Action, cloud: str = "") -> Condition | None:
+        """The weightiest condition that keeps the box from `action` now; None: it is allowed.
 
-        `cloud` is the cloud's address: who of the contract's users has a bucket in it is the one who acts.
+        `cloud` is the cloud's address: whoever of the contract's users has a bucket in it is the one who acts.
         """
-        if self.refusal is not None and action is Action.UPLOAD:
-            raise self.refusal
         accounts = self.entitlement.accounts if self.entitlement is not None else ()
         users = [one.user_id for one in accounts if not set(one.buckets).isdisjoint(cloud.split("/"))]
-        against = self.standing.against(action, users=users)
+        return self.standing.against(action, users=users)
+
+    def require(self, action: Action, cloud: str = "") -> None:
+        """Raises what keeps the box from `action` now: `NotAllowedNow`, or why the contract cannot be verified."""
+        if self.refusal is not None and action is Action.UPLOAD:
+            raise self.refusal
+        against = self.against(action, cloud)
         if against is not None:
             raise NotAllowedNow(against)
 

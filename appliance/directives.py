@@ -23,6 +23,9 @@ from appliance.text import T
 
 logger = logging.getLogger(__name__)
 
+HTTPS, BUCKET, DISK, PAGE, CONSOLE, COMMAND = "https", "bucket", "disk", "page", "console", "command"
+"""The ways by which directives come."""
+
 TAKEN, REFUSED = "directive", "directive.refused"
 """Kinds of evidence."""
 
@@ -91,7 +94,7 @@ class Directives:
             raise
         recorded = Recorded(directive, self._clock(), way)
         taken = self._taken(recorded)
-        self._record(TAKEN, _evidence(taken, document))
+        self._record(TAKEN, taken_to_json(taken) | {"sha256": _digest(document), "document": document})
         self._state().add_directive(DirectiveRecord(directive.number, document, recorded.received_at, way))
         logger.info("directive %d (%s) was taken, by %s", directive.number, directive.kind, way)
         return taken
@@ -182,11 +185,8 @@ def _from_evidence(known: Mapping[str, Any]) -> DirectiveRecord:
     return DirectiveRecord(int(known["number"]), str(known["document"]), received_at, str(known["way"]))
 
 
-def _digest(document: str) -> str:
-    return hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _evidence(taken: Taken, document: str) -> dict[str, Any]:
+def taken_to_json(taken: Taken) -> dict[str, Any]:
+    """What became of a directive, as JSON values."""
     recorded = taken.recorded
     return {
         "number": recorded.number,
@@ -196,6 +196,8 @@ def _evidence(taken: Taken, document: str) -> dict[str, Any]:
         "received_at": recorded.received_at.isoformat(),
         "effective_at": taken.effective_at.isoformat() if taken.effective_at else None,
         "irregular": [{"field": one.field, "why": str(one.why), "clause": one.clause} for one in taken.irregular],
-        "sha256": _digest(document),
-        "document": document,
     }
+
+
+def _digest(document: str) -> str:
+    return hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from appliance.text import T
 from appliance.units import parse_size
@@ -27,3 +28,13 @@ def _size(value: object) -> int:
 
 Size = Annotated[int, BeforeValidator(_size)]
 """Bytes, written as a person writes a size."""
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError(T("write an absolute path without .., such as /srv/vault"))
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+"""A path from the root."""

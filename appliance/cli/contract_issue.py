@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from appliance.cli.context import JsonOption, printer
-from appliance.contract.entitlement import KIND, MalformedEntitlement, parse, validate
+from appliance.contract import directive, entitlement
+from appliance.contract.directive import Directive
+from appliance.contract.document import Malformed
+from appliance.contract.entitlement import Entitlement, MalformedEntitlement
 from appliance.contract.signature import LARGEST, fingerprint, new_key_pair, sign
 from appliance.errors import KurabakoError
 from appliance.text import T, Text
@@ -35,7 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Write an entitlement: from a file, from options, or both. Every mistake is named.").message)(
         issue
     )
-    app.command("sign", help=T("Sign an entitlement with the provider's key.").message)(sign_entitlement)
+    app.command("sign", help=T("Sign an entitlement or a directive with the provider's key.").message)(sign_document)
 
 
 def keygen(
@@ -105,30 +109,47 @@ def issue(
         "resets_clock": resets_clock or None,
     }
     given = {name: value for name, value in said.items() if value is not None}
-    fields = {"issued_at": datetime.now(UTC).replace(microsecond=0).isoformat(), **_fields(source), **given}
-    entitlement = validate(fields)
+    moment = datetime.now(UTC).replace(microsecond=0).isoformat()
+    made = entitlement.validate({"issued_at": moment, **read_fields(source, MalformedEntitlement), **given})
     out = printer(context, as_json)
     if output is not None:
-        write_new(output, entitlement.encode() + b"\n", 0o644)
-    out.document(entitlement.to_json())
-    out.say(_written(output) if output is not None else entitlement.encode().decode())
+        write_new(output, made.encode() + b"\n", 0o644)
+    out.document(made.to_json())
+    out.say(written(output) if output is not None else made.encode().decode())
 
 
-def sign_entitlement(
+def sign_document(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help=T("The entitlement's JSON; - reads it.").message)],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help=T("The document's JSON; - reads it.").message)],
     key: Annotated[Path, typer.Option("--key", help=T("The provider's private key.").message)],
     output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Signs only what a box can use."""
-    entitlement = parse(read_bounded(source))
-    document = sign(entitlement.encode(), _private_key(key), KIND)
+    content = read_bounded(source)
+    made: Directive | Entitlement
+    if _is_directive(content):
+        made = directive.parse(content)
+        told = {"number": made.number, "kind": made.kind.value}
+    else:
+        made = entitlement.parse(content)
+        told = {"serial": made.serial}
+    kind = directive.KIND if isinstance(made, Directive) else entitlement.KIND
+    document = sign(made.encode(), _private_key(key), kind)
     if output is not None:
         write_new(output, document.encode("ascii") + b"\n", 0o644)
     out = printer(context, as_json)
-    out.document({"entitlement": document, "contract_id": entitlement.contract_id, "serial": entitlement.serial})
-    out.say(_written(output) if output is not None else document)
+    name = "directive" if isinstance(made, Directive) else "entitlement"
+    out.document({name: document, "contract_id": made.contract_id, **told})
+    out.say(written(output) if output is not None else document)
+
+
+def _is_directive(content: bytes) -> bool:
+    """Only directives are of a `kind`."""
+    try:
+        return "kind" in json.loads(content)
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 def read_bounded(file: Path) -> bytes:
@@ -161,7 +182,8 @@ def write_new(file: Path, content: bytes, mode: int) -> None:
         ) from error
 
 
-def _fields(source: Path | None) -> dict[str, Any]:
+def read_fields(source: Path | None, malformed: Callable[[Text], Malformed]) -> dict[str, Any]:
+    """The fields of a JSON file; none without one. Raises `malformed` when it holds no object."""
     if source is None:
         return {}
     try:
@@ -169,7 +191,7 @@ def _fields(source: Path | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
-        raise MalformedEntitlement(T("it is not a JSON object"))
+        raise malformed(T("it is not a JSON object"))
     return fields
 
 
@@ -187,7 +209,8 @@ def _private_key(file: Path) -> bytes:
         raise _failed(T("{file} cannot be read: {why}.", file=str(file), why=error.strerror or str(error))) from error
 
 
-def _written(file: Path) -> Text:
+def written(file: Path) -> Text:
+    """That the file is written."""
     return T("Written to {file}.", file=str(file))
 
 

@@ -14,6 +14,7 @@ from appliance.daemon.jobs import JobReport, progress_to_json, report_to_json
 from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob, UpkeepJob
 from appliance.daemon.supervisor import Job
 from appliance.daemon.work import require_sensible
+from appliance.directives import COMMAND, taken_to_json
 from appliance.sources.interface import SourceNotFound
 from appliance.status import codec
 from appliance.text import T
@@ -45,6 +46,7 @@ class Commands:
             "cancel": self.cancel,
             "plugins": self.plugins,
             "install_entitlement": self.install_entitlement,
+            "take_directive": self.take_directive,
         }
 
     async def status(self, _: Mapping[str, Any]) -> Answer:
@@ -90,6 +92,8 @@ class Commands:
         await self._require_sensible(*(BackupJob(source_id) for source_id in wanted))
         jobs = self._daemon.start_backup(wanted)
         if not jobs:
+            if not self._daemon.box.has_vault:
+                await self._require_sensible(ReplicateJob())
             raise nothing_designated()
         async for message in self._follow(jobs):
             yield message
@@ -141,6 +145,11 @@ class Commands:
         self._daemon.publish()
         one = done.entitlement
         yield {"result": {"contract_id": one.contract_id, "serial": one.serial, "new": done.new}}
+
+    async def take_directive(self, arguments: Mapping[str, Any]) -> Answer:
+        """Takes the signed directive `document`, and tells which it is and from when it counts."""
+        taken = await self._daemon.contract.take(argument_text(arguments, "document"), COMMAND)
+        yield {"result": taken_to_json(taken)}
 
     async def _do(self, request: JobRequest) -> Answer:
         await self._require_sensible(request)

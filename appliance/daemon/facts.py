@@ -10,6 +10,7 @@ from appliance import __version__
 from appliance.agreement import Contract
 from appliance.box import Box
 from appliance.daemon.memory import Memory
+from appliance.daemon.standing import contract_problems, contract_status
 from appliance.policy import KnownSource
 from appliance.status.facts import Facts
 from appliance.status.model import (
@@ -60,8 +61,9 @@ def gather(box: Box, moment: Moment) -> Facts:
         vault=memory.place("vault", box.vault_location) if box.has_vault else None,
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
         capacity=_capacity(box, contract, memory),
+        contract=contract_status(box, contract),
         plugins=box.plugins.statuses(),
-        problems=(*moment.problems, *_contract_problems(box, contract), *_upkeep_problems(memory)),
+        problems=(*moment.problems, *contract_problems(box, contract), *_upkeep_problems(memory)),
         warn_at=contract.profile.warn_at,
         next_run_at=moment.next_run_at,
         page_urls=moment.page_urls,
@@ -109,15 +111,6 @@ def _capacity(box: Box, contract: Contract, memory: Memory) -> CapacityStatus | 
         needed_bytes=needed,
         contract=contract.entitlement.contract_id if contract.entitlement else "",
     )
-
-
-def _contract_problems(box: Box, contract: Contract) -> Iterator[Problem]:
-    """That the contract cannot be verified, and that the clock is wrong."""
-    now = box.clock()
-    for error in (contract.refusal, box.agreement.entitlements.look_at_clock()):
-        if error is not None:
-            severity = Severity.WARNING if error is not contract.refusal else Severity.ATTENTION
-            yield Problem(error.code, severity, error.what, now, safe=error.safe, todo=error.todo)
 
 
 def _upkeep_problems(memory: Memory) -> Iterator[Problem]:

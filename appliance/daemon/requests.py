@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from appliance.contract.box_state import Action
 from appliance.status.model import JobKind
 
 
@@ -104,6 +105,20 @@ class UpkeepJob(msgspec.Struct, frozen=True, tag_field="kind", tag="upkeep", for
 
 
 JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob | UpkeepJob
+
+
+def action_of(request: JobRequest, *, has_vault: bool) -> Action | None:
+    """What a job does with the cloud, which the contract may forbid; None: nothing."""
+    match request:
+        case ReplicateJob():
+            return Action.UPLOAD
+        case BackupJob() | UpkeepJob():
+            return None if has_vault else Action.UPLOAD
+        case RepairJob(cloud=True):
+            return Action.UPLOAD
+        case RestoreJob() | CheckJob() if request.cloud or not has_vault:
+            return Action.CLOUD_RESTORE
+    return None
 
 
 def encode_request(request: JobRequest) -> str:

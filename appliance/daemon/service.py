@@ -20,6 +20,7 @@ from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.facts import Moment, gather, source_statuses
 from appliance.daemon.jobs import JobReport
+from appliance.daemon.keeping import ContractKeeper
 from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
@@ -30,6 +31,7 @@ from appliance.daemon.standalone import new_job_id
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
 from appliance.daemon.watcher import SourceWatcher
+from appliance.daemon.ways import DirectiveWays
 from appliance.daemon.witness import witness
 from appliance.daemon.work import backup_requests, upkeep_requests
 from appliance.errors import KurabakoError
@@ -100,6 +102,7 @@ class Daemon:
             on_end=self._job_ended,
             on_change=self._changed.set,
         )
+        self.contract = ContractKeeper(self._box, self.supervisor, self._changed.set)
         self.watcher = SourceWatcher(self._box, self._changed.set)
         self.board = Board(self._compose(None))
         control = ControlServer(self._box.settings.box.socket_path, Commands(self).table())
@@ -108,10 +111,12 @@ class Daemon:
         self._telling = Telling(self.board, outputs, channels)
         page = await self._open_page()
         again = self._memory.interrupted(self._box.clock())
-        background = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._probe_for_ever())]
+        ways = DirectiveWays(self._box, self.contract.take, lambda: self.watcher.known)
+        lasting = (self.watcher.run(), ways.run(), self._probe_for_ever())
+        background = [asyncio.create_task(one) for one in lasting]
         logger.info("kurabako serves %s", self._box.name)
         self._notifier.ready()
-        for request in again:
+        for request in self.contract.admit(again):
             self.supervisor.submit(request)
         try:
             await self._work(stop)
@@ -124,6 +129,7 @@ class Daemon:
         tick = min(TICK, self._notifier.watchdog_interval or TICK)
         while not stop.is_set():
             self._changed.clear()
+            self.contract.look()
             self._start_planned_run()
             self._start_planned_upkeep()
             self.publish()
@@ -199,12 +205,13 @@ class Daemon:
     def start_backup(self, source_ids: Iterable[str] = ()) -> tuple[Job, ...]:
         """Queues a backup of these sources, or of all that are designated, and what follows it."""
         wanted = tuple(source_ids) or tuple(known.found.id for known in self.watcher.known if known.designated)
-        return tuple(self.supervisor.submit(request) for request in backup_requests(self._box, wanted))
+        admitted = self.contract.admit(backup_requests(self._box, wanted))
+        return tuple(self.supervisor.submit(request) for request in admitted)
 
     def _start_planned_upkeep(self) -> None:
         slot = self._upkeep.look(self._box.clock())
         if slot is not None:
-            jobs = [self.supervisor.submit(request) for request in upkeep_requests(self._box)]
+            jobs = [self.supervisor.submit(one) for one in self.contract.admit(upkeep_requests(self._box))]
             self._in_background(self._follow_slot(self._upkeep, slot, jobs))
 
     def _start_planned_run(self) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from appliance.fields import Section, Size
+from appliance.fields import AbsolutePath, Section, Size
 from appliance.settings.errors import SecretUnreadable, SettingsError
 from appliance.settings.load import load_settings, peek_language, read_plugins_settings
 from appliance.settings.model import (
     CORE_SECTIONS,
-    AbsolutePath,
     BoxSettings,
     CloudSettings,
     ContractSettings,

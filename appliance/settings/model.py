@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
-from appliance.fields import Section, Size
+from appliance.fields import AbsolutePath, Section, Size
 from appliance.plugins import DEFAULT_BUDGET
 from appliance.policy.model import PolicyRules, SourcePolicy
 from appliance.schedule.field import PlannedTime
+from appliance.settings.directives import DirectivesSettings
 from appliance.settings.lines import KeyPath
 from appliance.settings.retention import RetentionSettings
 from appliance.settings.secret import SecretFile
@@ -33,12 +34,6 @@ def _zone(value: object) -> str:
         except (KeyError, ValueError, OSError):
             pass
     raise ValueError(T("write a time zone such as Asia/Tokyo or UTC"))
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute() or ".." in path.parts:
-        raise ValueError(T("write an absolute path without .., such as /srv/vault"))
-    return path
 
 
 def _listen(value: object) -> str:
@@ -74,8 +69,6 @@ def _host_name() -> str:
 
 ZoneName = Annotated[str, BeforeValidator(_zone)]
 """A name of the IANA time zone database."""
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-"""A path from the root."""
 
 
 class BoxSettings(Section):
@@ -148,6 +141,7 @@ class ContractSettings(Section):
     capacity: Annotated[Size, Field(gt=0)] | None = None
     reserve: Size | None = None
     provider_key_file: AbsolutePath | None = None
+    provided: tuple[AbsolutePath, ...] = ()
 
     @model_validator(mode="after")
     def _room_for_data(self) -> ContractSettings:
@@ -185,6 +179,7 @@ CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "vault": VaultSettings,
     "cloud": CloudSettings,
     "contract": ContractSettings,
+    "directives": DirectivesSettings,
     "schedule": ScheduleSettings,
     "policy": SourcePolicy,
     "policies": PolicyRules,
@@ -208,6 +203,7 @@ class Settings:
     vault: VaultSettings | None = None
     cloud: CloudSettings | None = None
     contract: ContractSettings = field(default_factory=ContractSettings)
+    directives: DirectivesSettings = field(default_factory=DirectivesSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     policy: SourcePolicy = field(default_factory=SourcePolicy)
     policies: PolicyRules = field(default_factory=PolicyRules)

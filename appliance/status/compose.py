@@ -50,6 +50,7 @@ def compose(facts: Facts, now: datetime, previous: Status | None = None) -> Stat
         vault=facts.vault,
         cloud=facts.cloud,
         capacity=facts.capacity,
+        contract=facts.contract,
         problems=problems,
         plugins=facts.plugins,
         next_run_at=facts.next_run_at,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from appliance.status.model import (
     CapacityStatus,
+    ContractStatus,
     JobResult,
     JobStatus,
     PlaceStatus,
@@ -40,6 +41,7 @@ class Facts:
     vault: PlaceStatus | None = None
     cloud: PlaceStatus | None = None
     capacity: CapacityStatus | None = None
+    contract: ContractStatus | None = None
     plugins: tuple[PluginStatus, ...] = ()
     problems: tuple[Problem, ...] = ()
     warn_at: tuple[float, ...] = (0.8, 0.9)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from appliance.status import words
-from appliance.status.model import JobStatus, PlaceStatus, SourceStatus, Status
+from appliance.status.model import ContractStatus, JobStatus, PlaceStatus, SourceStatus, Status
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -123,6 +123,8 @@ class _Page:
         for job in status.jobs:
             yield self._job(job)
         yield from self._stores()
+        if status.contract is not None:
+            yield from self._contract(status.contract)
         if status.sources:
             yield self._say(T("Sources:"))
             yield from (f"  {self._source(source)}" for source in status.sources)
@@ -174,6 +176,15 @@ class _Page:
             )
             if capacity.contract:
                 yield self._say(T("Contract: {contract}, signed by the provider", contract=capacity.contract))
+
+    def _contract(self, contract: ContractStatus) -> Iterator[str]:
+        yield self._say(T("Contract: {title}", title=contract.title))
+        for one in contract.holding:
+            yield f"  {self._say(T('{what} ({clause})', what=one.what, clause=one.clause))}"
+        for one in contract.coming:
+            yield f"  {self._say(T('From {moment}: {what}', moment=self._moment(one.at), what=one.what))}"
+        if not contract.clock_trusted:
+            yield f"  {self._say(T('The clock is wrong: as long as it is, nothing about the contract changes.'))}"
 
     def _place(self, name: Text, place: PlaceStatus) -> str:
         answer = (

@@ -160,6 +160,36 @@ class CapacityStatus:
 
 
 @dataclass(frozen=True)
+class ContractEvent:
+    """Something about the contract at a moment: what, and the clause. `until` None: it has no end, or none is known."""
+
+    what: Text
+    clause: str
+    at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ContractStatus:
+    """How the contract of the box stands: `state` by its stable code and `title`, why, and what a person can do.
+
+    `allowed` are `collect`, `local_restore`, `upload` and `cloud_restore`, as far as they are. `holding` is all that
+    holds now, the weightiest first, `coming` what is known to come, the next first.
+    """
+
+    state: str
+    title: Text
+    allowed: tuple[str, ...]
+    reason: Text | None = None
+    clause: str = ""
+    todo: Text | None = None
+    until: datetime | None = None
+    holding: tuple[ContractEvent, ...] = ()
+    coming: tuple[ContractEvent, ...] = ()
+    clock_trusted: bool = True
+
+
+@dataclass(frozen=True)
 class PluginStatus:
     """A plugin and whether it works. `state` is `active`, `set-aside` or `blocked` (by the settings).
 
@@ -194,6 +224,7 @@ class Status:
     vault: PlaceStatus | None = None
     cloud: PlaceStatus | None = None
     capacity: CapacityStatus | None = None
+    contract: ContractStatus | None = None
     problems: tuple[Problem, ...] = ()
     plugins: tuple[PluginStatus, ...] = ()
     next_run_at: datetime | None = None

@@ -7,7 +7,7 @@ from appliance.status.model import Problem, Severity, Status
 from appliance.status.outputs import Notice
 from appliance.text import T, Text
 
-_SCALES = {"capacity"}
+_SCALES = {"capacity", "ending"}
 """Topics (a code's first word) whose problems are steps of one scale: a higher step is news, a lower one is not,
 and the end is told when none is left."""
 

@@ -18,7 +18,19 @@ from appliance.status.model import CapacityStatus, State, Status
 from appliance.text import LANGUAGES, Text
 from appliance.units import format_size
 
-PARTS = ("state", "problems", "jobs", "capacity", "places", "sources", "results", "plugins", "reading", "links")
+PARTS = (
+    "state",
+    "problems",
+    "jobs",
+    "capacity",
+    "contract",
+    "places",
+    "sources",
+    "results",
+    "plugins",
+    "reading",
+    "links",
+)
 """The parts of the page, each `templates/parts/NAME.html`, shown in an element with the id `part-NAME`."""
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}")

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 from appliance.box import Box
 from appliance.daemon.jobs import JobReport, failure
-from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob, UpkeepJob
+from appliance.daemon.requests import (
+    BackupJob,
+    CheckJob,
+    JobRequest,
+    RepairJob,
+    ReplicateJob,
+    RestoreJob,
+    UpkeepJob,
+    action_of,
+)
 from appliance.daemon.retention import has_rules
 from appliance.daemon.work.backup import backup
 from appliance.daemon.work.check import check_place
@@ -69,6 +78,9 @@ def upkeep_requests(box: Box) -> list[JobRequest]:
 
 def require_sensible(box: Box, request: JobRequest) -> None:
     """Raises what makes the request senseless on this box, before it becomes a job that failed."""
+    action = action_of(request, has_vault=box.has_vault)
+    if action is not None and box.has_cloud:
+        box.contract.require(action, box.cloud_location)
     match request:
         case BackupJob():
             box.require_designated(request.source)
