@@ -178,7 +178,7 @@ class _Page:
                 yield self._say(T("Contract: {contract}, signed by the provider", contract=capacity.contract))
 
     def _contract(self, contract: ContractStatus) -> Iterator[str]:
-        yield self._say(T("Contract: {title}", title=contract.title))
+        yield self._say(T("State of the contract: {title}", title=contract.title))
         for one in contract.holding:
             yield f"  {self._say(T('{what} ({clause})', what=one.what, clause=one.clause))}"
         for one in contract.coming:
