@@ -116,20 +116,25 @@ class _Planner:
         )
 
     def _refuse_another_repository(self) -> None:
-        """The cloud's config must be this repository's, or there must be nothing yet that needs one."""
+        """The cloud's config must be this repository's, or there must be nothing yet that needs one.
+
+        It is read twice before the cloud is called another's, as the way from there can err too.
+        """
         try:
-            sealed = self._cloud.get(CONFIG_KEY)
+            if self._is_ours(self._cloud.get(CONFIG_KEY)) or self._is_ours(self._cloud.get(CONFIG_KEY)):
+                return
         except ObjectNotFound:
             foreign = self._cloud_sizes.keys() - self._vault_sizes.keys()
             if any(key.startswith(("snapshots/", "index/")) for key in foreign):
                 raise OtherRepository(self._cloud.location) from None
             return
+        raise OtherRepository(self._cloud.location)
+
+    def _is_ours(self, sealed: bytes) -> bool:
         try:
-            same = decode_config(self._vault.sealer.open(sealed)) == self._vault.config
+            return decode_config(self._vault.sealer.open(sealed)) == self._vault.config
         except DamagedData:
-            same = False
-        if not same:
-            raise OtherRepository(self._cloud.location)
+            return False
 
     def _compare_sizes(self) -> None:
         for key in sorted(self._vault_sizes.keys() & self._cloud_sizes.keys()):

@@ -21,7 +21,7 @@ from appliance_s3.answers import (
     parse_xml,
 )
 from appliance_s3.client import S3Client
-from appliance_s3.errors import KeyMissing, not_s3
+from appliance_s3.errors import KeyMissing, broken_off, not_s3
 from appliance_s3.place import MAX_PARTS
 
 STALE_AFTER = timedelta(hours=24)
@@ -53,8 +53,11 @@ class MultipartUploads:
         try:
             etags = self._send_parts(url, upload, memoryview(data).cast("B"))
             self._complete(url, upload, etags)
-        except BaseException:
+        except BaseException as error:
             self._abort_or_remember(upload)
+            if isinstance(error, KeyMissing):
+                # The server lost or ended the upload, and its parts with it: it can be sent from its beginning.
+                raise broken_off(self._place) from error
             raise
 
     def abort_stale(self) -> int:

@@ -245,6 +245,22 @@ def test_another_repository_in_the_cloud_is_never_touched(vault: Repository) -> 
     assert {info.key: other.storage.get(info.key) for info in other.storage.list()} == before
 
 
+def test_a_config_that_was_read_badly_once_is_no_other_repository() -> None:
+    class Flaky(StorageWrapper):
+        bad = True
+
+        def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+            data = super().get(key, offset, length)
+            self.bad, bad = False, self.bad
+            return data[:-1] + bytes([data[-1] ^ 1]) if bad else data
+
+    vault = new_repository()
+    back_up(vault, 1, DAYS[0])
+    cloud = MemoryStorage()
+    replicate(vault, cloud)
+    assert plan_for(vault, Flaky(cloud)).file_count == 0
+
+
 def test_a_cloud_file_of_another_size_is_a_finding_and_is_not_replaced(vault: Repository) -> None:
     plan = plan_for(vault, MemoryStorage())
     second = plan.steps[2]
