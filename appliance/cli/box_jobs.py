@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Restore a snapshot, or what is below a path in it, into a folder.").message)(restore)
     app.command(help=T("Check that everything stored is whole.").message)(check)
     app.command(help=T("Replace what is missing or damaged, from whatever still has it.").message)(repair)
+    app.command(help=T("Read back a part of what is stored, restore files for trial, report.").message)(verify)
     app.command(help=T("End the running jobs in order; what they stored stays.").message)(cancel)
 
 
@@ -125,6 +126,25 @@ def repair(
     arguments = {"read_data": read_data, "cloud": cloud, "dry_run": dry_run}
     with opened_box(context) as box:
         run_jobs(printer(context, as_json), box, "repair", arguments, lambda: [RepairJob(**arguments)])
+
+
+def verify(
+    context: typer.Context,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help=T("Read everything back, whatever the traffic.").message),
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=0, max=50, help=T("How many files to restore for trial.").message)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reads the cloud, or the vault where there is no cloud."""
+    from appliance.daemon.requests import VerifyJob
+
+    arguments: dict[str, Any] = {"everything": everything, "sample": sample}
+    with opened_box(context) as box:
+        run_jobs(printer(context, as_json), box, "verify", arguments, lambda: [VerifyJob(**arguments)])
 
 
 def cancel(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -36,6 +36,7 @@ _TITLES = {
     JobKind.CHECK: T("Check"),
     JobKind.REPAIR: T("Repair"),
     JobKind.UPKEEP: T("Upkeep"),
+    JobKind.VERIFY: T("Verification"),
 }
 
 

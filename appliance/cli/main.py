@@ -38,6 +38,7 @@ GROUPS: Mapping[str, str] = {
     "repo": "appliance.cli.repo",
     "contract": "appliance.cli.contract",
     "evidence": "appliance.cli.evidence",
+    "report": "appliance.cli.report",
 }
 """Modules whose `app` is a group of commands, by the group's name."""
 

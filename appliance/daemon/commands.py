@@ -11,7 +11,16 @@ import msgspec
 from appliance.daemon.background import in_thread
 from appliance.daemon.control import Answer, BadRequest, Command, argument_text
 from appliance.daemon.jobs import JobReport, progress_to_json, report_to_json
-from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, ReplicateJob, RestoreJob, UpkeepJob
+from appliance.daemon.requests import (
+    BackupJob,
+    CheckJob,
+    JobRequest,
+    RepairJob,
+    ReplicateJob,
+    RestoreJob,
+    UpkeepJob,
+    VerifyJob,
+)
 from appliance.daemon.supervisor import Job
 from appliance.daemon.work import require_sensible
 from appliance.directives import COMMAND, taken_to_json
@@ -43,6 +52,7 @@ class Commands:
             "check": self.check,
             "repair": self.repair,
             "upkeep": self.upkeep,
+            "verify": self.verify,
             "cancel": self.cancel,
             "plugins": self.plugins,
             "install_entitlement": self.install_entitlement,
@@ -124,6 +134,11 @@ class Commands:
         """Forgets and prunes; the arguments are those of an `UpkeepJob`."""
         request = _arguments(arguments, UpkeepJob)
         async for message in self._do(request):
+            yield message
+
+    async def verify(self, arguments: Mapping[str, Any]) -> Answer:
+        """Verifies; the arguments are those of a `VerifyJob`."""
+        async for message in self._do(_arguments(arguments, VerifyJob)):
             yield message
 
     async def cancel(self, arguments: Mapping[str, Any]) -> Answer:

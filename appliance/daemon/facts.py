@@ -22,7 +22,11 @@ from appliance.status.model import (
     Problem,
     Severity,
     SourceStatus,
+    VerificationStatus,
 )
+
+LAST = "verification.last"
+"""The state's name for how the last verification ended."""
 
 RESULTS = 20
 """How many of the last results a Status tells."""
@@ -62,6 +66,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
         capacity=_capacity(box, contract, memory),
         contract=contract_status(box, contract),
+        verification=_verification(box),
         plugins=box.plugins.statuses(),
         problems=(*moment.problems, *contract_problems(box, contract), *_upkeep_problems(memory)),
         warn_at=contract.profile.warn_at,
@@ -110,6 +115,22 @@ def _capacity(box: Box, contract: Contract, memory: Memory) -> CapacityStatus | 
         waiting_snapshots=waiting,
         needed_bytes=needed,
         contract=contract.entitlement.contract_id if contract.entitlement else "",
+    )
+
+
+def _verification(box: Box) -> VerificationStatus | None:
+    last = box.state.value(LAST)
+    if last is None or last["place"] != (box.cloud_location or box.vault_location):
+        return None
+    return VerificationStatus(
+        at=datetime.fromisoformat(last["at"]),
+        report=last["report"],
+        total_bytes=last["total_bytes"],
+        verified_bytes=last["verified_bytes"],
+        oldest_at=datetime.fromisoformat(last["oldest_at"]) if last["oldest_at"] else None,
+        damages=last["damages"],
+        keeps_up=last["keeps_up"],
+        per_day=last["per_day"],
     )
 
 

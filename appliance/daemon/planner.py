@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 BACKUP = "backup"
 UPKEEP = "upkeep"
+VERIFICATION = "verification"
 """Names of schedules in the state."""
 
 _IN_FORCE = {BACKUP: "schedule.in-force"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -104,7 +104,22 @@ class UpkeepJob(msgspec.Struct, frozen=True, tag_field="kind", tag="upkeep", for
         return ""
 
 
-JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob | UpkeepJob
+class VerifyJob(msgspec.Struct, frozen=True, tag_field="kind", tag="verify", forbid_unknown_fields=True):
+    """Read the day's portion of the cloud (or the vault) back, or everything; restore `sample` files for trial."""
+
+    everything: bool = False
+    sample: Annotated[int, msgspec.Meta(ge=0, le=50)] | None = None
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.VERIFY
+
+    @property
+    def subject(self) -> str:
+        return ""
+
+
+JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob | UpkeepJob | VerifyJob
 
 
 def action_of(request: JobRequest, *, has_vault: bool) -> Action | None:
@@ -117,6 +132,8 @@ def action_of(request: JobRequest, *, has_vault: bool) -> Action | None:
         case RepairJob(cloud=True):
             return Action.UPLOAD
         case RestoreJob() | CheckJob() if request.cloud or not has_vault:
+            return Action.CLOUD_RESTORE
+        case VerifyJob():
             return Action.CLOUD_RESTORE
     return None
 

@@ -25,8 +25,8 @@ from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
 from appliance.daemon.places import probe_places
-from appliance.daemon.planner import UPKEEP, Planner
-from appliance.daemon.requests import encode_request
+from appliance.daemon.planner import UPKEEP, VERIFICATION, Planner
+from appliance.daemon.requests import VerifyJob, encode_request
 from appliance.daemon.standalone import new_job_id
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
@@ -42,6 +42,7 @@ from appliance.status.compose import compose
 from appliance.status.model import Outcome, Problem, Progress, Severity, SourceStatus, Status
 from appliance.status.notices import notices
 from appliance.status.outputs import NotificationChannel, StatusOutput
+from appliance.verification import Reports
 from appliance.web.app import create_app
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Daemon:
         schedule = box.settings.schedule
         zone = schedule.timezone or box.settings.box.timezone
         self._planner = Planner(Schedule(schedule.backup, zone), box.state)
+        self._verification = Planner(Schedule(box.settings.verification.schedule, zone), box.state, VERIFICATION)
         self._upkeep = Planner(Schedule(box.settings.retention.at, zone), box.state, UPKEEP)
 
     # Life
@@ -132,6 +134,7 @@ class Daemon:
             self.contract.look()
             self._start_planned_run()
             self._start_planned_upkeep()
+            self._start_planned_verification()
             self.publish()
             self._notifier.alive()
             changed = asyncio.create_task(self._changed.wait())
@@ -167,8 +170,11 @@ class Daemon:
         if not web.enabled:
             return None
         extensions = await in_thread(lambda: self._box.plugins.web_extensions(self._box.context), "web extensions")
-        language = self._box.settings.box.language
-        app = create_app(self.board, extensions, language=language, hosts=web.hosts, zone=self._box.zone)
+        box = self._box.settings.box
+        reports = Reports(box.state_dir)
+        app = create_app(
+            self.board, extensions, language=box.language, hosts=web.hosts, zone=self._box.zone, reports=reports
+        )
         page = Page(app, web.listen, web.port)
         try:
             self._page_urls = await page.start()
@@ -228,6 +234,11 @@ class Daemon:
         ]
         jobs = self.start_backup(wanted) if wanted else ()
         self._in_background(self._follow_slot(self._planner, slot, jobs))
+
+    def _start_planned_verification(self) -> None:
+        slot = self._verification.look(self._box.clock())
+        if slot is not None and self._box.home:
+            self._in_background(self._follow_slot(self._verification, slot, [self.supervisor.submit(VerifyJob())]))
 
     async def _follow_slot(self, planner: Planner, slot: datetime, jobs: Sequence[Job]) -> None:
         planner.ended(slot, [(await job.ended()).outcome for job in jobs])

@@ -22,6 +22,7 @@ from appliance.settings.directives import DirectivesSettings
 from appliance.settings.lines import KeyPath
 from appliance.settings.retention import RetentionSettings
 from appliance.settings.secret import SecretFile
+from appliance.settings.verification import VerificationSettings
 from appliance.text import T
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
@@ -184,6 +185,7 @@ CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "policy": SourcePolicy,
     "policies": PolicyRules,
     "retention": RetentionSettings,
+    "verification": VerificationSettings,
     "web": WebSettings,
     "plugins": PluginsSettings,
 }
@@ -208,6 +210,7 @@ class Settings:
     policy: SourcePolicy = field(default_factory=SourcePolicy)
     policies: PolicyRules = field(default_factory=PolicyRules)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    verification: VerificationSettings = field(default_factory=VerificationSettings)
     web: WebSettings = field(default_factory=WebSettings)
     plugin_use: PluginsSettings = field(default_factory=PluginsSettings)
     plugins: Mapping[str, BaseModel] = field(default_factory=dict)

@@ -49,6 +49,20 @@ class SlotRecord:
 
 
 @dataclass(frozen=True)
+class PackRecord:
+    """A pack of a place: when it was first seen there, when it was last read back, whether it was damaged then."""
+
+    seen_at: datetime
+    verified_at: datetime | None = None
+    damaged: bool = False
+
+    @property
+    def since(self) -> datetime:
+        """The moment from which its age counts."""
+        return self.verified_at or self.seen_at
+
+
+@dataclass(frozen=True)
 class UsageRecord:
     """How much was stored in the contracted place at a moment, and under which capacity."""
 

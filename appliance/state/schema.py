@@ -25,4 +25,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE directives (number INTEGER PRIMARY KEY, document TEXT NOT NULL, received_at INTEGER NOT NULL,"
         " way TEXT NOT NULL) STRICT",
     ),
+    (
+        "CREATE TABLE verified_packs (place TEXT NOT NULL, pack BLOB NOT NULL, seen_at INTEGER NOT NULL,"
+        " verified_at INTEGER, damaged INTEGER NOT NULL, PRIMARY KEY (place, pack)) STRICT, WITHOUT ROWID",
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,15 @@ from typing import Any
 from appliance.sources.interface import FoundSource
 from appliance.state.codec import source_from_json, source_to_json, to_micros, to_moment
 from appliance.state.database import StateError, open_database
-from appliance.state.model import Designation, DirectiveRecord, SeenSource, SlotOutcome, SlotRecord, UsageRecord
+from appliance.state.model import (
+    Designation,
+    DirectiveRecord,
+    PackRecord,
+    SeenSource,
+    SlotOutcome,
+    SlotRecord,
+    UsageRecord,
+)
 from appliance.status.model import JobKind, JobResult, Outcome
 from appliance.text import Text
 
@@ -180,6 +188,34 @@ class State:
             "SELECT at, used_bytes, objects, capacity_bytes FROM usages ORDER BY at DESC LIMIT ?", (limit,)
         )
         return tuple(UsageRecord(to_moment(at), used, objects, capacity) for at, used, objects, capacity in rows)
+
+    # Packs that were read back
+
+    def packs_of(self, place: str) -> dict[bytes, PackRecord]:
+        """What is remembered of the packs in a place, by id."""
+        rows = self._read("SELECT pack, seen_at, verified_at, damaged FROM verified_packs WHERE place = ?", (place,))
+        return {
+            pack: PackRecord(to_moment(seen), to_moment(verified) if verified is not None else None, bool(damaged))
+            for pack, seen, verified, damaged in rows
+        }
+
+    def see_packs(self, place: str, packs: Collection[bytes], at: datetime) -> None:
+        """Remembers which packs are in a place; those that are gone are forgotten, and all of other places."""
+        with self._transaction() as connection:
+            known = connection.execute("SELECT place, pack FROM verified_packs").fetchall()
+            gone = [row for row in known if row[0] != place or row[1] not in packs]
+            connection.executemany("DELETE FROM verified_packs WHERE place = ? AND pack = ?", gone)
+            connection.executemany(
+                "INSERT OR IGNORE INTO verified_packs VALUES (?, ?, ?, NULL, 0)",
+                ((place, pack, to_micros(at)) for pack in packs),
+            )
+
+    def read_back(self, place: str, pack: bytes, at: datetime, *, whole: bool) -> None:
+        """Remembers that a pack was read back, and whether it was whole."""
+        self._write(
+            "UPDATE verified_packs SET verified_at = ?, damaged = ? WHERE place = ? AND pack = ?",
+            (to_micros(at), int(not whole), place, pack),
+        )
 
     # Directives
 

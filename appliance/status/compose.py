@@ -51,6 +51,7 @@ def compose(facts: Facts, now: datetime, previous: Status | None = None) -> Stat
         cloud=facts.cloud,
         capacity=facts.capacity,
         contract=facts.contract,
+        verification=facts.verification,
         problems=problems,
         plugins=facts.plugins,
         next_run_at=facts.next_run_at,
@@ -106,6 +107,8 @@ def _work(facts: Facts) -> Text:
             return T("{subject} is being repaired.", subject=subject)
         case JobKind.UPKEEP:
             return T("Old snapshots are being cleared away.")
+        case JobKind.VERIFY:
+            return T("What is stored is being read back.")
 
 
 def _rest(facts: Facts) -> Text:

@@ -15,6 +15,7 @@ from appliance.status.model import (
     PluginStatus,
     Problem,
     SourceStatus,
+    VerificationStatus,
 )
 
 
@@ -42,6 +43,7 @@ class Facts:
     cloud: PlaceStatus | None = None
     capacity: CapacityStatus | None = None
     contract: ContractStatus | None = None
+    verification: VerificationStatus | None = None
     plugins: tuple[PluginStatus, ...] = ()
     problems: tuple[Problem, ...] = ()
     warn_at: tuple[float, ...] = (0.8, 0.9)

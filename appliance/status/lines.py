@@ -177,6 +177,17 @@ class _Page:
             if capacity.contract:
                 yield self._say(T("Contract: {contract}, signed by the provider", contract=capacity.contract))
 
+        if status.verification is not None:
+            verification = status.verification
+            yield self._say(
+                T(
+                    "Read back: {verified} of {total} within the time set, last on {moment}",
+                    verified=format_size(verification.verified_bytes),
+                    total=format_size(verification.total_bytes),
+                    moment=self._moment(verification.at),
+                )
+            )
+
     def _contract(self, contract: ContractStatus) -> Iterator[str]:
         yield self._say(T("State of the contract: {title}", title=contract.title))
         for one in contract.holding:

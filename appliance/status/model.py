@@ -56,6 +56,7 @@ class JobKind(StrEnum):
     CHECK = "check"
     REPAIR = "repair"
     UPKEEP = "upkeep"
+    VERIFY = "verify"
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,24 @@ class ContractStatus:
 
 
 @dataclass(frozen=True)
+class VerificationStatus:
+    """How far what is stored was read back (復元検証). `report` is the name of the newest report.
+
+    `verified_bytes` of `total_bytes` were read back within the time that is set; `oldest_at` is when those were, or (if
+    never) first seen, that wait longest. `per_day` bytes a day are needed; `keeps_up` says whether the traffic is.
+    """
+
+    at: datetime
+    report: str
+    total_bytes: int
+    verified_bytes: int
+    oldest_at: datetime | None = None
+    damages: int = 0
+    keeps_up: bool = True
+    per_day: int = 0
+
+
+@dataclass(frozen=True)
 class PluginStatus:
     """A plugin and whether it works. `state` is `active`, `set-aside` or `blocked` (by the settings).
 
@@ -225,6 +244,7 @@ class Status:
     cloud: PlaceStatus | None = None
     capacity: CapacityStatus | None = None
     contract: ContractStatus | None = None
+    verification: VerificationStatus | None = None
     problems: tuple[Problem, ...] = ()
     plugins: tuple[PluginStatus, ...] = ()
     next_run_at: datetime | None = None

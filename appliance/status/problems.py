@@ -189,6 +189,18 @@ def _run(facts: Facts, result: JobResult) -> Problem:
             what = T("Clearing away old snapshots ({moment}) did not succeed. {summary}", **values)
             safe = T("Every snapshot that is listed is whole; the next run goes on.")
             todo = T("The next planned run tries again. To try at once, run “kurabako prune”.")
+        case JobKind.VERIFY:
+            what = (
+                T("The verification ({moment}) ended early. {summary}", **values)
+                if partial
+                else T("The verification ({moment}) found damage. {summary}", **values)
+            )
+            safe = T("The verification changed nothing.")
+            todo = (
+                T("The next planned run goes on.")
+                if partial
+                else T("See what a repair would do with “kurabako repair --cloud --dry-run”.")
+            )
         case JobKind.RESTORE:
             what = (
                 T("The restore of {subject} ({moment}) is incomplete. {summary}", **values)
@@ -286,7 +298,31 @@ def _plugins(facts: Facts, now: datetime) -> Iterator[Problem]:
             )
 
 
-RULES: tuple[Callable[[Facts, datetime], Iterator[Problem]], ...] = (_places, _capacity, _runs, _sources, _plugins)
+def _verification(facts: Facts, now: datetime) -> Iterator[Problem]:
+    verification = facts.verification
+    if verification is None or verification.keeps_up:
+        return
+    yield Problem(
+        "verification.behind",
+        Severity.WARNING,
+        T(
+            "The traffic that is allowed does not let every byte be read back in time: {needed} a day are needed.",
+            needed=format_size(verification.per_day),
+        ),
+        now,
+        safe=T("The backups are not affected."),
+        todo=T("Raise traffic_per_day or every_days in [verification]."),
+    )
+
+
+RULES: tuple[Callable[[Facts, datetime], Iterator[Problem]], ...] = (
+    _places,
+    _capacity,
+    _runs,
+    _sources,
+    _verification,
+    _plugins,
+)
 
 
 def find_problems(facts: Facts, now: datetime) -> Iterator[Problem]:

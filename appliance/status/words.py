@@ -34,6 +34,7 @@ JOBS = {
     JobKind.CHECK: T("Check"),
     JobKind.REPAIR: T("Repair"),
     JobKind.UPKEEP: T("Upkeep"),
+    JobKind.VERIFY: T("Verification"),
 }
 
 OUTCOMES = {

@@ -25,9 +25,11 @@ from appliance.web.events import Events, Pace
 from appliance.web.guard import Guard
 from appliance.web.language import choose
 from appliance.web.render import Link, Renderer
+from appliance.web.reports import report_pages
 
 if TYPE_CHECKING:
     from appliance.hookspecs import WebExtension
+    from appliance.verification import Reports
 
 _COOKIE = "lang"
 _YEAR = 365 * 24 * 3600
@@ -44,12 +46,13 @@ def create_app(
     hosts: Iterable[str] = (),
     zone: tzinfo | None = None,
     pace: Pace | None = None,
+    reports: Reports | None = None,
 ) -> FastAPI:
     """The page's application, showing what hangs on `board`.
 
     `language` is for readers whose browser prefers none of ours, `hosts` are further names the box is reached by
     (addresses, this machine's name, `localhost` and `*.local` always are), `zone` is the box's time zone (this
-    machine's when None).
+    machine's when None). `reports` are the verification reports, each a page to be printed.
     """
     app = FastAPI(title="Kurabako", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     links = [Link(extension.title, f"/x/{extension.name}/") for extension in extensions if extension.title]
@@ -100,6 +103,8 @@ def create_app(
         """The state's shape, for the browser's tab."""
         return Response(renderer.icon(state), media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
+    if reports is not None:
+        app.include_router(report_pages(reports, renderer, language))
     for extension in extensions:
         app.include_router(extension.router, prefix=f"/x/{extension.name}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))

@@ -25,6 +25,7 @@ PARTS = (
     "capacity",
     "contract",
     "places",
+    "verification",
     "sources",
     "results",
     "plugins",
@@ -69,6 +70,11 @@ class Renderer:
     def title(self, status: Status, language: str) -> str:
         """The page's title: how the box is, then its name, so that it can be read in a row of tabs."""
         return f"{words.STATES[status.state].render(language)} – {status.box}"
+
+    def sheet(self, template: str, language: str, **values: Any) -> str:
+        """A page of its own, such as a report to be printed."""
+        others = {code: name for code, name in LANGUAGE_NAMES.items() if code != language}
+        return self._render(template, language, others=others, **values)
 
     def icon(self, state: State) -> str:
         """The state's shape and colour as an SVG file of its own."""

@@ -17,6 +17,7 @@ from appliance.daemon.requests import (
     ReplicateJob,
     RestoreJob,
     UpkeepJob,
+    VerifyJob,
     action_of,
 )
 from appliance.daemon.retention import has_rules
@@ -27,6 +28,7 @@ from appliance.daemon.work.repair import repair
 from appliance.daemon.work.replicate import replicate
 from appliance.daemon.work.restore import restore
 from appliance.daemon.work.upkeep import upkeep
+from appliance.daemon.work.verify import verify
 from appliance.errors import KurabakoError
 
 __all__ = [
@@ -57,6 +59,8 @@ def run_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled
                 return repair(box, request, on_progress, is_cancelled)
             case UpkeepJob():
                 return upkeep(box, request, on_progress, is_cancelled)
+            case VerifyJob():
+                return verify(box, request, on_progress, is_cancelled)
     except KurabakoError as error:
         return failure(error)
 

@@ -43,7 +43,9 @@ def repair(box: Box, job: RepairJob, on_progress: OnProgress, is_cancelled: Canc
         damages = (find_damaged_locks if job.dry_run else clear_damaged_locks)(repository)
         if not job.dry_run:
             stack.enter_context(repository.lock(exclusive=True, now=box.clock))
-        plan = plan_repair(patient, helper, read_data=job.read_data, on_progress=on_progress)
+        noted = box.state.packs_of(storage.location)
+        suspects = frozenset(pack for pack, record in noted.items() if record.damaged)
+        plan = plan_repair(patient, helper, read_data=job.read_data, suspects=suspects, on_progress=on_progress)
         report = None
         if not job.dry_run:
             if isinstance(storage, GatedStorage):
