@@ -115,6 +115,7 @@ class Box:
             self.plugins.context(self.settings.plugins, box.state_dir, box.run_dir),
             board=find_board(),
             own_paths=self.own_paths,
+            timezone=self.settings.box.timezone,
         )
 
     @property

@@ -52,7 +52,8 @@ class PluginContext:
     `state_dir` is the box's state folder, `run_dir` the folder for mounts and sockets; a plugin uses a folder of
     its own name below them. `board` says what the hardware is like, where that is known. `own_paths` are the folders
     in which the box keeps its own data (state, vault, a cloud that is a folder), there or not: no source may hold them
-    or lie in them, or each backup would back up the ones before.
+    or lie in them, or each backup would back up the ones before. `timezone` is the IANA name of
+    the zone that people at the box live in.
     """
 
     settings: dict[str, BaseModel]
@@ -60,6 +61,7 @@ class PluginContext:
     run_dir: Path
     board: Board | None = None
     own_paths: tuple[Path, ...] = ()
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,16 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Check:
-    """A diagnostic: `name` is stable (`disks.udev-running`), `run` looks and answers within its time budget."""
+    """A diagnostic: `name` is stable (`disks.udev-running`), `run` looks and answers within its time budget.
+
+    One that is `watched` is also run by the box itself, every half an hour and when something is plugged in: what it
+    finds wrong is a problem in the status until it is right again.
+    """
 
     name: str
     title: Text
     run: Callable[[], CheckResult]
+    watched: bool = False
 
 
 @dataclass(frozen=True)

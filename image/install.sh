@@ -23,7 +23,7 @@ ln -sfn "$box/bin/kurabako" "$destdir$prefix/bin/kurabako"
 place() { # place MODE FILE FOLDER [NAME]
     install -D -m "$1" "$here/$2" "$destdir$3/${4:-$(basename "$2")}"
 }
-for unit in kurabako.service kurabako-mount@.service; do
+for unit in kurabako.service kurabako-disks.socket kurabako-disks@.service; do
     install -d "$destdir$prefix/lib/systemd/system"
     sed "s|/opt/kurabako|$box|g" "$here/systemd/$unit" > "$destdir$prefix/lib/systemd/system/$unit"
 done
@@ -44,7 +44,8 @@ systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/kurabako.conf"
 if [ -d /run/udev ]; then udevadm control --reload || true; fi
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl enable kurabako.service
+    systemctl enable kurabako.service kurabako-disks.socket
+    systemctl start kurabako-disks.socket
     echo "Installed. Look through /etc/kurabako/config.toml, then: systemctl start kurabako"
 else
     echo "Installed. systemd does not run here; start the box with: kurabako serve"

@@ -9,10 +9,11 @@ if [ -z "$destdir" ] && [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
-    systemctl disable --now kurabako.service || true
+    systemctl disable --now kurabako.service kurabako-disks.socket || true
 fi
 rm -f "$destdir$prefix/lib/systemd/system/kurabako.service" \
-      "$destdir$prefix/lib/systemd/system/kurabako-mount@.service" \
+      "$destdir$prefix/lib/systemd/system/kurabako-disks.socket" \
+      "$destdir$prefix/lib/systemd/system/kurabako-disks@.service" \
       "$destdir$prefix/lib/sysusers.d/kurabako.conf" \
       "$destdir$prefix/lib/tmpfiles.d/kurabako.conf" \
       "$destdir$prefix/lib/udev/rules.d/70-kurabako.rules" \

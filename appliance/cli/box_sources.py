@@ -9,7 +9,7 @@ from appliance.cli.box_policy import SourceArgument
 from appliance.cli.box_session import asked_or, opened_box
 from appliance.cli.context import JsonOption, printer
 from appliance.status.model import SourceStatus
-from appliance.status.words import moment, source_kind
+from appliance.status.words import STARTS, moment, source_kind
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -45,7 +45,7 @@ def sources(context: typer.Context, as_json: JsonOption = False) -> None:
         zone = box.zone
     out.document({"sources": codec.encode(found, out.language)})
     out.table(
-        (T("ID"), T("Kind"), T("Title"), T("Size"), T("Backed up?"), T("Last backup")),
+        (T("ID"), T("Kind"), T("Title"), T("Size"), T("Backed up?"), T("Starts"), T("Last backup")),
         [
             (
                 one.id,
@@ -53,6 +53,7 @@ def sources(context: typer.Context, as_json: JsonOption = False) -> None:
                 one.title,
                 format_size(one.size_bytes) if one.size_bytes is not None else "–",
                 _designated(one),
+                STARTS[one.start] if one.designated and one.start in STARTS else "–",
                 moment(one.last_backup_at, zone) if one.last_backup_at else "–",
             )
             for one in found
@@ -61,6 +62,8 @@ def sources(context: typer.Context, as_json: JsonOption = False) -> None:
     for one in found:
         if one.why_not is not None:
             out.say(T("{source}: {why}", source=one.id, why=one.why_not))
+        if one.note is not None:
+            out.say(T("{source}: {why}", source=one.id, why=one.note))
     if not any(one.designated for one in found):
         out.say(T("Nothing is backed up yet. To choose a source: kurabako sources designate ID"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from appliance.agreement import Contract
 from appliance.box import Box
 from appliance.daemon.memory import Memory
 from appliance.daemon.standing import contract_problems, contract_status
-from appliance.policy import KnownSource
+from appliance.policy import KnownSource, SourcePolicy
 from appliance.status.facts import Facts
 from appliance.status.model import (
     CapacityStatus,
@@ -44,6 +44,8 @@ class Moment:
     next_run_at: datetime | None = None
     page_urls: tuple[str, ...] = ()
     sources: Sequence[KnownSource] = field(default_factory=tuple)
+    in_use: frozenset[str] = frozenset()
+    """Ids of the sources that are being backed up or wait for it."""
 
 
 def gather(box: Box, moment: Moment) -> Facts:
@@ -60,7 +62,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         stopping=moment.stopping,
         jobs=moment.jobs,
         results=tuple(results.values()),
-        sources=source_statuses(box, moment.sources),
+        sources=source_statuses(box, moment.sources, moment.in_use),
         designated_at={known.found.id: known.designated_at for known in moment.sources if known.designated_at},
         vault=memory.place("vault", box.vault_location) if box.has_vault else None,
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
@@ -76,13 +78,13 @@ def gather(box: Box, moment: Moment) -> Facts:
     )
 
 
-def source_statuses(box: Box, sources: Iterable[KnownSource]) -> tuple[SourceStatus, ...]:
-    """The sources with what became of their last backups."""
+def source_statuses(box: Box, sources: Iterable[KnownSource], in_use: Collection[str] = ()) -> tuple[SourceStatus, ...]:
+    """The sources with what became of their last backups; `in_use` are the ids of those that are being read."""
     results = box.state.last_results()
-    return tuple(_source(known, results) for known in sources)
+    return tuple(_source(known, box.policies.of(known.found), results, known.found.id in in_use) for known in sources)
 
 
-def _source(known: KnownSource, results: Iterable[JobResult]) -> SourceStatus:
+def _source(known: KnownSource, policy: SourcePolicy, results: Iterable[JobResult], in_use: bool) -> SourceStatus:
     found = known.found
     own = [result for result in results if (result.kind, result.subject) == (JobKind.BACKUP, found.id)]
     good = [result.ended_at for result in own if result.outcome in (Outcome.DONE, Outcome.PARTIAL)]
@@ -99,6 +101,10 @@ def _source(known: KnownSource, results: Iterable[JobResult]) -> SourceStatus:
         removable=found.removable,
         last_backup_at=max(good, default=None),
         last_outcome=newest.outcome if newest else None,
+        start=policy.start,
+        on_page=policy.on_page,
+        note=found.note,
+        may_unplug=not in_use if found.removable and found.present else None,
     )
 
 

@@ -23,7 +23,7 @@ _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELLED, Outcome.REFUSED, Outcome.PART
 
 
 class Planner:
-    """Keeps a schedule's slots in the state. A slot is recorded before it runs, so that it never runs twice."""
+    """Keeps a schedule's slots in the state under `name`. A slot is recorded before it runs, so it never runs twice."""
 
     def __init__(self, schedule: Schedule, state: State, name: str = BACKUP) -> None:
         self._schedule = schedule

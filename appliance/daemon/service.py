@@ -7,14 +7,15 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from appliance.box import Box
 from appliance.daemon.background import in_thread
+from appliance.daemon.checking import Checking
 from appliance.daemon.child import run_child
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
@@ -26,22 +27,25 @@ from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
 from appliance.daemon.places import probe_places
 from appliance.daemon.planner import UPKEEP, VERIFICATION, Planner
-from appliance.daemon.requests import VerifyJob, encode_request
+from appliance.daemon.requests import BackupJob, VerifyJob, encode_request
 from appliance.daemon.standalone import new_job_id
+from appliance.daemon.starts import Starts
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
-from appliance.daemon.watcher import SourceWatcher
+from appliance.daemon.watcher import SETTLE, SourceWatcher
 from appliance.daemon.ways import DirectiveWays
 from appliance.daemon.witness import witness
 from appliance.daemon.work import backup_requests, upkeep_requests
 from appliance.errors import KurabakoError
 from appliance.schedule import Schedule
+from appliance.state import StateError
 from appliance.status import codec
 from appliance.status.board import Board
 from appliance.status.compose import compose
 from appliance.status.model import Outcome, Problem, Progress, Severity, SourceStatus, Status
-from appliance.status.notices import notices
+from appliance.status.notices import may_unplug, notices
 from appliance.status.outputs import NotificationChannel, StatusOutput
+from appliance.status.public import public
 from appliance.verification import Reports
 from appliance.web.app import create_app
 
@@ -53,8 +57,17 @@ TICK = 5.0
 PUBLISH_INTERVAL = 0.25
 """Seconds between two Statuses at least: faster than the eye, slow enough for a serial line."""
 
+REFRESH = timedelta(minutes=1)
+"""Age at which a Status is put up anew although nothing happened: for outputs that give a sign of life."""
+
 PROBE_INTERVAL = 900.0
-"""Seconds between two questions to vault and cloud whether they are there."""
+"""Seconds between two questions to vault and cloud whether they are there, unless something is plugged in meanwhile."""
+
+CHECK_INTERVAL = 1800.0
+"""Seconds between two rounds of the watched checks: the temperature of a disk is news for about so long."""
+
+MEMORY_AGAIN = 60.0
+"""Seconds between two tries while the box's memory cannot be written."""
 
 FAREWELL = 3.0
 """Seconds outputs and channels are given at the end."""
@@ -81,12 +94,14 @@ class Daemon:
         self._started_at = box.clock()
         self._stopping = False
         self._probed = False
+        self._memory_error: StateError | None = None
         self._page_urls: tuple[str, ...] = ()
         self._page_problem: PageUnavailable | None = None
         self._followers: set[asyncio.Task[None]] = set()
         schedule = box.settings.schedule
         zone = schedule.timezone or box.settings.box.timezone
-        self._planner = Planner(Schedule(schedule.backup, zone), box.state)
+        self._starts = Starts(box)
+        self._checking = Checking(box)
         self._verification = Planner(Schedule(box.settings.verification.schedule, zone), box.state, VERIFICATION)
         self._upkeep = Planner(Schedule(box.settings.retention.at, zone), box.state, UPKEEP)
 
@@ -95,6 +110,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Serves until `stop` is set."""
         self._changed = asyncio.Event()
+        self._plugged: list[asyncio.Event] = []
         self.supervisor = Supervisor(
             self._run_job,
             new_id=lambda: new_job_id(self._box),
@@ -105,8 +121,9 @@ class Daemon:
             on_change=self._changed.set,
         )
         self.contract = ContractKeeper(self._box, self.supervisor, self._changed.set)
-        self.watcher = SourceWatcher(self._box, self._changed.set)
+        self.watcher = SourceWatcher(self._box, self._changed.set, self._something_plugged)
         self.board = Board(self._compose(None))
+        self.public_board = Board(public(self.board.current()))
         control = ControlServer(self._box.settings.box.socket_path, Commands(self).table())
         await control.start()
         outputs, channels = await in_thread(self._find_outputs, "find outputs")
@@ -114,7 +131,12 @@ class Daemon:
         page = await self._open_page()
         again = self._memory.interrupted(self._box.clock())
         ways = DirectiveWays(self._box, self.contract.take, lambda: self.watcher.known)
-        lasting = (self.watcher.run(), ways.run(), self._probe_for_ever())
+        lasting = (
+            self.watcher.run(),
+            ways.run(),
+            self._again_and_again(self._probe, PROBE_INTERVAL),
+            self._again_and_again(self._check, CHECK_INTERVAL),
+        )
         background = [asyncio.create_task(one) for one in lasting]
         logger.info("kurabako serves %s", self._box.name)
         self._notifier.ready()
@@ -132,7 +154,7 @@ class Daemon:
         while not stop.is_set():
             self._changed.clear()
             self.contract.look()
-            self._start_planned_run()
+            self._start_backups()
             self._start_planned_upkeep()
             self._start_planned_verification()
             self.publish()
@@ -173,7 +195,7 @@ class Daemon:
         box = self._box.settings.box
         reports = Reports(box.state_dir)
         app = create_app(
-            self.board, extensions, language=box.language, hosts=web.hosts, zone=self._box.zone, reports=reports
+            self.public_board, extensions, language=box.language, hosts=web.hosts, zone=self._box.zone, reports=reports
         )
         page = Page(app, web.listen, web.port)
         try:
@@ -196,7 +218,8 @@ class Daemon:
     def _job_started(self, job: Job) -> None:
         assert job.started_at is not None
         logger.info("job %s starts: %s", job.id, f"{job.request.kind} {job.request.subject}".rstrip())
-        self._memory.started(job.id, job.request, job.started_at)
+        with self._noting():
+            self._memory.started(job.id, job.request, job.started_at)
 
     def _job_ended(self, job: Job) -> None:
         assert job.started_at is not None
@@ -220,20 +243,21 @@ class Daemon:
             jobs = [self.supervisor.submit(one) for one in self.contract.admit(upkeep_requests(self._box))]
             self._in_background(self._follow_slot(self._upkeep, slot, jobs))
 
-    def _start_planned_run(self) -> None:
+    def _start_backups(self) -> None:
         if not self.watcher.looked.is_set():
             return
-        slot = self._planner.look(self._box.clock())
-        if slot is None:
-            return
-        # A removable disk that is not there is no failure of this run; that it is overdue is told elsewhere.
-        wanted = [
-            known.found.id
-            for known in self.watcher.known
-            if known.designated and (known.found.present or not known.found.removable)
-        ]
-        jobs = self.start_backup(wanted) if wanted else ()
-        self._in_background(self._follow_slot(self._planner, slot, jobs))
+        known = self.watcher.known
+        try:
+            for run in self._starts.planned(known, self._box.clock()):
+                jobs = self.start_backup(run.sources) if run.sources else ()
+                self._in_background(self._follow_slot(run.planner, run.slot, jobs))
+            if arrived := self._starts.arrived(known, self.watcher.plugged_in()):
+                logger.info("backed up on arrival: %s", ", ".join(arrived))
+                for job in self.start_backup(arrived):
+                    self._in_background(self._follow_arrival(job))
+        except StateError as error:
+            self._memory_error = error
+            logger.error("what is to be backed up now cannot be known: %s", error)
 
     def _start_planned_verification(self) -> None:
         slot = self._verification.look(self._box.clock())
@@ -242,6 +266,17 @@ class Daemon:
 
     async def _follow_slot(self, planner: Planner, slot: datetime, jobs: Sequence[Job]) -> None:
         planner.ended(slot, [(await job.ended()).outcome for job in jobs])
+
+    async def _follow_arrival(self, job: Job) -> None:
+        """Tells who plugged a disk in when it may be unplugged."""
+        report = await job.ended()
+        if isinstance(job.request, BackupJob):
+            self.publish()
+            self._telling.tell(may_unplug(self.board.current(), job.request.source, report.outcome))
+
+    def _in_use(self) -> frozenset[str]:
+        jobs = (*self.supervisor.running, *self.supervisor.waiting)
+        return frozenset(job.request.source for job in jobs if isinstance(job.request, BackupJob))
 
     # Status
 
@@ -252,15 +287,21 @@ class Daemon:
             stopping=self._stopping,
             jobs=tuple(job.status() for job in self.supervisor.running),
             problems=tuple(self._own_problems()),
-            next_run_at=self._planner.next_after(self._box.clock()),
+            next_run_at=self._starts.next_after(self._box.clock()),
             page_urls=self._page_urls,
             sources=self.watcher.known,
+            in_use=self._in_use(),
         )
         return compose(gather(self._box, moment), self._box.clock(), previous)
 
     def _own_problems(self) -> Iterable[Problem]:
         if self._box.state.notice is not None:
             yield Problem("state.renewed", Severity.WARNING, self._box.state.notice, self._started_at)
+        yield from self._checking.problems
+        if (memory := self._memory_error) is not None:
+            yield Problem(
+                memory.code, Severity.ATTENTION, memory.what, self._box.clock(), safe=memory.safe, todo=memory.todo
+            )
         if self._page_problem is not None:
             error = self._page_problem
             yield Problem(error.code, Severity.WARNING, error.what, self._started_at, safe=error.safe, todo=error.todo)
@@ -270,12 +311,15 @@ class Daemon:
         previous = self.board.current()
         try:
             status = self._compose(previous)
-            if replace(status, at=previous.at) == previous:
+            if replace(status, at=previous.at) == previous and status.at - previous.at < REFRESH:
                 return
             self.board.publish(status)
+            self.public_board.publish(public(status))
             if not self._stopping and self.watcher.looked.is_set() and self._probed:
                 self._tell(status)
         except KurabakoError as error:
+            if isinstance(error, StateError):
+                self._memory_error = error
             logger.error("the status cannot be renewed: %s", error)
             return
         if (status.state, status.reason) != (previous.state, previous.reason):
@@ -290,23 +334,52 @@ class Daemon:
             self._telling.tell(notices(previous, status))
             self._box.state.set_value(_LAST_STATUS, codec.to_json(status))
 
-    async def _probe_for_ever(self) -> None:
+    async def _again_and_again(self, work: Callable[[], Coroutine[None, None, None]], interval: float) -> None:
+        """Works now, at this interval, and whenever something was plugged in, mounted or taken away."""
+        plugged = asyncio.Event()
+        self._plugged.append(plugged)
         while True:
-            await self._probe()
-            await asyncio.sleep(PROBE_INTERVAL)
+            plugged.clear()
+            await work()
+            self._changed.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MEMORY_AGAIN if self._memory_error else interval):
+                    await plugged.wait()
+                    await asyncio.sleep(SETTLE)
+
+    def _something_plugged(self) -> None:
+        for plugged in self._plugged:
+            plugged.set()
+
+    async def _check(self) -> None:
+        try:
+            await self._checking.round()
+        except Exception:
+            logger.exception("the checks failed")
 
     async def _probe(self) -> None:
         try:
             await in_thread(lambda: probe_places(self._box), "ask the places")
+            self._memory_error = None
         except KurabakoError as error:
+            self._memory_error = error if isinstance(error, StateError) else self._memory_error
             logger.error("the places cannot be asked: %s", error)
         self._probed = True
-        self._changed.set()
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+    def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._followers.add(task)
         task.add_done_callback(self._followers.discard)
+        return task
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Shows that the box's memory cannot be written, besides what becomes of that."""
+        try:
+            yield
+        except StateError as error:
+            self._memory_error = error
+            raise
 
     # What commands ask for
 
@@ -316,4 +389,4 @@ class Daemon:
 
     def source_statuses(self) -> tuple[SourceStatus, ...]:
         """The sources as they were last looked for."""
-        return source_statuses(self._box, self.watcher.known)
+        return source_statuses(self._box, self.watcher.known, self._in_use())

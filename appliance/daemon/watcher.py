@@ -23,15 +23,21 @@ ROUND = 300.0
 
 
 class SourceWatcher:
-    """Knows the sources. Lives in one event loop; `on_change` is called there when they may be others."""
+    """Knows the sources. Lives in one event loop.
 
-    def __init__(self, box: Box, on_change: Callable[[], None]) -> None:
+    There `on_change` is called when they may be others, and `on_event` when something was plugged in, mounted or taken
+    away.
+    """
+
+    def __init__(self, box: Box, on_change: Callable[[], None], on_event: Callable[[], None]) -> None:
         self._box = box
         self._on_change = on_change
+        self._on_event = on_event
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._watch: Watch | None = None
         self.known: tuple[KnownSource, ...] = ()
+        self._plugged_in: set[str] = set()
         self.looked = asyncio.Event()
         """Set once sources have been looked for."""
 
@@ -71,6 +77,15 @@ class SourceWatcher:
         with suppress(RuntimeError):  # the loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._heard, event)
 
+    def plugged_in(self) -> frozenset[str]:
+        """The ids of the sources whose arrival was told since this was asked last, and that have been looked at."""
+        told = frozenset(self._plugged_in & {known.found.id for known in self.known if known.found.present})
+        self._plugged_in -= told
+        return told
+
     def _heard(self, event: SourceEvent) -> None:
         logger.info("source %s: %s", event.action, event.source.id)
+        if event.action == "add":
+            self._plugged_in.add(event.source.id)
         self._news.set()
+        self._on_event()

@@ -206,9 +206,10 @@ class OpenOptions:
 class FoundSource:
     """A source that was detected or configured, before anybody opens it.
 
-    `id` starts with its kind (`folder:/srv/share`, `disk:by-uuid/…`, `smb://server/share`) and never changes
-    for the same thing. `details` are facts for people (model, serial, file system …), values already words or
-    numbers. `collectable` is False for what can be seen but not backed up (no file system …), with `why_not`.
+    `id` starts with its kind (`folder:/srv/share`, `disk:uuid/…`, `smb://server/share`) and never changes
+    for the same thing. `collectable` is False for what can be seen but not backed up (no file system …), with
+    `why_not`. `note` is something a person should know about it all the same. `details` are facts for people (model,
+    serial, file system …), values already words or numbers.
     """
 
     id: str
@@ -220,6 +221,7 @@ class FoundSource:
     collectable: bool = True
     why_not: Text | None = None
     medium: Medium = Medium.UNKNOWN
+    note: Text | None = None
     details: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 

@@ -218,4 +218,8 @@ class _Page:
             parts.append(self._say(T("no backup yet")))
         else:
             parts.append(self._say(T("last backup: {moment}", moment=self._moment(source.last_backup_at))))
+        if source.may_unplug is not None:
+            parts.append(self._say(words.unplug(source.may_unplug)))
+        if source.note is not None:
+            parts.append(self._say(source.note))
         return self._say(T(", ")).join(parts)

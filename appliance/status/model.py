@@ -111,7 +111,11 @@ class JobResult:
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """A known source: there or not, designated or not, and when it was last backed up."""
+    """A known source: there or not, designated or not, and when it was last backed up.
+
+    `start` says what starts its backup (`schedule`, `arrival`, `both`), `on_page` whether the page may name it, `note`
+    what a person should know about it. `may_unplug` is None where there is nothing to unplug.
+    """
 
     id: str
     kind: str
@@ -124,6 +128,10 @@ class SourceStatus:
     removable: bool = False
     last_backup_at: datetime | None = None
     last_outcome: Outcome | None = None
+    start: str = ""
+    on_page: bool = True
+    note: Text | None = None
+    may_unplug: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.status.compose import SEVERITIES
-from appliance.status.model import Problem, Severity, Status
+from appliance.status.model import Outcome, Problem, Severity, Status
 from appliance.status.outputs import Notice
 from appliance.text import T, Text
 
@@ -27,6 +27,28 @@ def notices(previous: Status | None, current: Status) -> list[Notice]:
         if problem.severity is not Severity.INFO and key not in after
     ]
     return told + ended
+
+
+def may_unplug(status: Status, source_id: str, outcome: Outcome) -> list[Notice]:
+    """That a disk's backup on its arrival has ended; nothing when it was unplugged already, or is still read."""
+    source = next((one for one in status.sources if one.id == source_id and one.may_unplug), None)
+    if source is None:
+        return []
+    what = (
+        T("{disk} has been backed up and may be unplugged.", disk=source.title)
+        if outcome is Outcome.DONE
+        else T("{disk} may be unplugged, but its backup is not complete.", disk=source.title)
+    )
+    return [
+        Notice(
+            box=status.box,
+            code="source.may-unplug",
+            severity=Severity.INFO,
+            subject=T("{box}: {what}", box=status.box, what=what),
+            body=_paragraphs(what, status.reason),
+            at=status.at,
+        )
+    ]
 
 
 def _highest(status: Status) -> dict[tuple[str, str], Problem]:

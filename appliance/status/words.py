@@ -62,6 +62,19 @@ def source_kind(kind: str) -> Text:
     return _KINDS.get(kind) or _name(kind)
 
 
+STARTS = {
+    "schedule": T("on schedule"),
+    "arrival": T("on arrival"),
+    "both": T("on schedule and on arrival"),
+}
+"""What starts the backup of a source."""
+
+
+def unplug(may: bool) -> Text:
+    """Whether a disk may be unplugged."""
+    return T("may be unplugged") if may else T("do not unplug")
+
+
 def subject(subject: str, sources: Iterable[SourceStatus]) -> Text:
     """What a job or a problem is about: a source's title, the vault, the cloud, or its own name."""
     title = next((source.title for source in sources if source.id == subject), None)

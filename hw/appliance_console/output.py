@@ -113,5 +113,5 @@ def _news(status: Status) -> object:
         status.todo,
         [(problem.code, problem.subject, problem.severity) for problem in status.problems],
         [job.id for job in status.jobs],
-        [(source.id, source.present, source.designated) for source in status.sources],
+        [(source.id, source.present, source.designated, source.may_unplug) for source in status.sources],
     )

@@ -11,6 +11,7 @@ from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions,
 from appliance.status.model import Severity
 from appliance.text import T
 from appliance_disks.devices import list_devices, udev_runs
+from appliance_disks.health_checks import disk_checks
 from appliance_disks.identify import Seen, Surroundings, device_of, identify
 from appliance_disks.mounts import current_mounts, current_swaps, device_of_node, mount_below
 from appliance_disks.settings import DisksSettings
@@ -39,7 +40,7 @@ def open_source(context: PluginContext, source: FoundSource, options: OpenOption
             safe=T("Everything that was backed up before is safe."),
             todo=T("Connect it and start the backup once more."),
         )
-    return open_disk(seen, options)
+    return open_disk(seen, options, context)
 
 
 @hookimpl
@@ -53,13 +54,12 @@ def checks(context: PluginContext) -> Iterable[Check]:
     return [
         Check("disks.udev-running", T("Disks are recognised"), check_udev),
         Check("disks.visible", T("Disks are visible"), lambda: check_visible(look(context, pyudev.Context()))),
+        *(disk_checks(list_devices(pyudev.Context()), context) if _settings(context).health else ()),
     ]
 
 
 def look(context: PluginContext, udev: pyudev.Context) -> dict[str, Seen]:
     """What is connected now, by source id."""
-    settings = context.settings["disks"]
-    assert isinstance(settings, DisksSettings)
     mounts = current_mounts()
     swaps = [number for swap in current_swaps() if (number := device_of_node(swap))]
     node_numbers = {m.source: number for m in mounts if (number := device_of_node(m.source))}
@@ -70,10 +70,16 @@ def look(context: PluginContext, udev: pyudev.Context) -> dict[str, Seen]:
         swaps=frozenset(swaps),
         own=frozenset(own),
         udev=udev_runs(),
-        collect_system_disk=settings.collect_system_disk,
+        collect_system_disk=_settings(context).collect_system_disk,
         board=context.board,
     )
     return identify(list_devices(udev), around)
+
+
+def _settings(context: PluginContext) -> DisksSettings:
+    settings = context.settings["disks"]
+    assert isinstance(settings, DisksSettings)
+    return settings
 
 
 def check_udev() -> CheckResult:

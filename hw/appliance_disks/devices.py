@@ -34,10 +34,10 @@ class BlockDevice:
     size_bytes: int
     removable: bool
     recognised: bool
-    medium: Medium
     sequence: str
     below: tuple[str, ...]
     properties: Mapping[str, str]
+    medium: Medium = Medium.UNKNOWN
 
 
 def list_devices(context: pyudev.Context) -> list[BlockDevice]:
@@ -68,7 +68,10 @@ def udev_runs() -> bool:
 def is_there(number: Number, sequence: str) -> bool:
     """Whether the very disk that was looked at before is still connected."""
     folder = Path(f"/sys/dev/block/{number[0]}:{number[1]}")
-    if not folder.is_dir():
+    try:
+        if (folder / "size").read_text().strip() == "0":
+            return False  # the card was taken out of its reader
+    except OSError:
         return False
     for candidate in (folder / "diskseq", folder / ".." / "diskseq"):
         try:
@@ -101,7 +104,7 @@ def _look(device: pyudev.Device) -> BlockDevice:
         disk=disk.sys_name,
         partition=partition,
         size_bytes=int(device.attributes.get("size", b"0")) * _SECTOR,
-        removable=removable or properties.get("ID_BUS") == "usb",
+        removable=removable or properties.get("ID_BUS") == "usb" or device.sys_name.startswith("loop"),
         # A device that udev has only just been told of has none of udev's own properties yet.
         recognised=device.is_initialized or any(name.startswith("ID_") for name in properties),
         medium=_medium(disk),

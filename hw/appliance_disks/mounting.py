@@ -2,8 +2,8 @@
 
 The mount is detached (fsopen(2), fsmount(2), Linux 5.2): it belongs to a file descriptor and stands nowhere in the
 tree of directories. It ends with the descriptor, and so with the process, however that ends: there is no folder
-to tidy up and no stale mount after a crash. Only `appliance_disks.mount_unit`, which mounts for a box without the right
-to, gives it a place.
+to tidy up and no stale mount after a crash. A box without the right to mount is handed the descriptor by
+`appliance_disks.helper`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from appliance.text import T
 log = logging.getLogger(__name__)
 
 # The numbers of the newer system calls are the same on every architecture.
-_MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
+_OPEN_TREE, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 430, 431, 432
 _CLOEXEC = 1
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC, _NO_ATIME = 0x01, 0x02, 0x04, 0x08, 0x10
 
-_FROM_DESCRIPTOR, _TO_DESCRIPTOR = 0x04, 0x40
+_HERE = -100  # AT_FDCWD
+_CLONE, _CLONE_CLOEXEC = 1, os.O_CLOEXEC
 _DETACH, _NO_FOLLOW = 0x02, 0x08
 
 _DRIVERS = {"ntfs": "ntfs3", "hfs+": "hfsplus"}
 """Linux' drivers, where they are not called like udev calls the file system."""
+
+_LOCAL_TIMES = frozenset({"vfat", "exfat"})
+"""File systems whose times are those of the clock on the wall of the computer that wrote them."""
 
 _OPTIONS: dict[str, tuple[tuple[str, str | None], ...]] = {
     # A journal is not replayed: that would write to somebody else's disk.
@@ -36,6 +40,7 @@ _OPTIONS: dict[str, tuple[tuple[str, str | None], ...]] = {
     "ext4": (("noload", None),),
     "xfs": (("norecovery", None), ("nouuid", None)),
     "btrfs": (("rescue", "nologreplay"),),
+    "f2fs": (("norecovery", None),),
     # Names are UTF-16 on these; the kernel's default character set is a matter of how it was built.
     "vfat": (("utf8", None),),
     "exfat": (("iocharset", "utf8"),),
@@ -45,8 +50,8 @@ _OPTIONS: dict[str, tuple[tuple[str, str | None], ...]] = {
     "udf": (("iocharset", "utf8"),),
 }
 
-UNSTABLE_INODES = frozenset({"vfat", "msdos", "exfat", "fuseblk"})
-"""File systems that make up inode numbers anew with each mount."""
+UNSTABLE_INODES = frozenset({"vfat", "msdos", "exfat", "fuseblk", "hfsplus", "iso9660", "udf"})
+"""File systems whose inode numbers a driver makes up, here the kernel's or there a program's."""
 
 
 class CannotMount(SourceNotFound):
@@ -55,10 +60,22 @@ class CannotMount(SourceNotFound):
     code = "source.cannot-mount"
 
 
-def mount_read_only(node: str, fs_type: str) -> int:
+class NoDriver(CannotMount):
+    """The kernel does not know the file system."""
+
+    @classmethod
+    def of(cls, node: str, fs_type: str) -> NoDriver:
+        return cls(
+            T("This machine cannot read the file system on {device} ({kind}).", device=node, kind=fs_type),
+            todo=T("Connect the disk to a computer that can read it and share it from there."),
+        )
+
+
+def mount_read_only(node: str, fs_type: str, time_offset: int = 0) -> int:
     """A descriptor of the file system on `node`, mounted read-only, without devices, programs or set-uid.
 
-    The tree is at `/proc/self/fd/<descriptor>/`; closing the descriptor unmounts it. Raises `CannotMount`.
+    The tree is at `/proc/self/fd/<descriptor>/`; closing the descriptor unmounts it. `time_offset` says how many
+    minutes local time is ahead of UTC, for file systems that tell times by the clock on the wall. Raises `CannotMount`.
     """
     driver = _DRIVERS.get(fs_type, fs_type)
     try:
@@ -73,6 +90,8 @@ def mount_read_only(node: str, fs_type: str) -> int:
                 _call(_FSCONFIG, context, _SET_FLAG, key.encode(), None, 0)
             else:
                 _call(_FSCONFIG, context, _SET_STRING, key.encode(), value.encode(), 0)
+        if driver in _LOCAL_TIMES:
+            _call(_FSCONFIG, context, _SET_STRING, b"time_offset", str(time_offset).encode(), 0)
         _call(_FSCONFIG, context, _CREATE, None, None, 0)
         return _call(_FSMOUNT, context, _CLOEXEC, _READ_ONLY | _NO_SUID | _NO_DEVICES | _NO_EXEC | _NO_ATIME)
     except OSError as error:
@@ -82,9 +101,18 @@ def mount_read_only(node: str, fs_type: str) -> int:
         os.close(context)
 
 
-def move_mount(mount: int, folder: int) -> None:
-    """Gives the mount of `mount_read_only` a place: the folder with the descriptor `folder`. Raises `OSError`."""
-    _call(_MOVE_MOUNT, mount, b"", folder, b"", _FROM_DESCRIPTOR | _TO_DESCRIPTOR)
+def detach_tree(folder: str) -> int:
+    """A descriptor of what is mounted at `folder`, as a mount of its own that stands nowhere. Raises `OSError`."""
+    return _call(_OPEN_TREE, _HERE, os.fsencode(folder), _CLONE | _CLONE_CLOEXEC)
+
+
+def damaged(node: str, fs_type: str) -> CannotMount:
+    """What is told of a file system whose driver does not want it."""
+    return CannotMount(
+        T("The file system on {device} ({kind}) cannot be mounted, perhaps damaged.", device=node, kind=fs_type),
+        safe=T("Nothing was written to the disk. Everything that was backed up before is safe."),
+        todo=T("Have the disk checked on the computer it comes from."),
+    )
 
 
 def unmount(folder: str) -> None:
@@ -128,14 +156,7 @@ def _told(node: str, fs_type: str, error: OSError) -> CannotMount:
                 todo=T("Install the box with its system units, which mount disks for it, or mount the disk read-only."),
             )
         case errno.ENODEV:
-            return CannotMount(
-                T(
-                    "This machine cannot read the file system on {device} ({kind}).",
-                    device=node,
-                    kind=fs_type,
-                ),
-                todo=T("Connect the disk to a computer that can read it and share it from there."),
-            )
+            return NoDriver.of(node, fs_type)
         case errno.ENOENT | errno.ENXIO | errno.ENOTBLK:
             return CannotMount(
                 T("{device} is no longer connected.", device=node),
@@ -147,12 +168,4 @@ def _told(node: str, fs_type: str, error: OSError) -> CannotMount:
                 todo=T("End what uses it, or mount the disk where the box can read it."),
             )
         case _:
-            return CannotMount(
-                T(
-                    "The file system on {device} ({kind}) cannot be mounted, perhaps damaged.",
-                    device=node,
-                    kind=fs_type,
-                ),
-                safe=T("Nothing was written to the disk. Everything that was backed up before is safe."),
-                todo=T("Have the disk checked on the computer it comes from."),
-            )
+            return damaged(node, fs_type)

@@ -14,3 +14,4 @@ class DisksSettings(Section):
         default=False,
         description="Whether file systems on the disk that the box runs from can be designated like any other.",
     )
+    health: bool = Field(default=True, description="Whether disks are asked how they are (SMART).")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
+from appliance.hookspecs import PluginContext
 from appliance.sources.interface import Entry, OpenOptions, Path, Source, SourceError, SourceFile, SourceNotFound
 from appliance.sources.local import LocalSource
 from appliance.text import T
+from appliance_disks.asking import ask_to_mount
 from appliance_disks.devices import is_there
 from appliance_disks.identify import Seen
-from appliance_disks.mounting import UNSTABLE_INODES, mount_read_only
+from appliance_disks.mounting import UNSTABLE_INODES, NoDriver, mount_read_only
 
 
 class DiskSource:
@@ -125,7 +129,7 @@ class _DiskFile:
         self._inner.close()
 
 
-def open_disk(seen: Seen, options: OpenOptions) -> DiskSource:
+def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskSource:
     """Opens a collectable disk for reading: where it is mounted, else mounted for this process alone."""
     if seen.found.why_not is not None:
         raise SourceNotFound(
@@ -134,12 +138,27 @@ def open_disk(seen: Seen, options: OpenOptions) -> DiskSource:
         )
     if seen.mount_point is not None:
         return _wrapped(seen, options, seen.mount_point, lambda: None)
-    mount = mount_read_only(seen.device.node, seen.fs_type)
+    mount, release = _mounted(seen, context)
     try:
-        return _wrapped(seen, options, f"/proc/self/fd/{mount}", lambda: os.close(mount))
+        return _wrapped(seen, options, f"/proc/self/fd/{mount}", release)
     except BaseException:
-        os.close(mount)
+        release()
         raise
+
+
+def _mounted(seen: Seen, context: PluginContext) -> tuple[int, Callable[[], None]]:
+    """A descriptor of the disk's mount, and what releases it; the helper's where this process cannot mount it."""
+    offset = datetime.now(ZoneInfo(context.timezone)).utcoffset()
+    minutes = int(offset.total_seconds() // 60) if offset else 0
+    if os.geteuid() == 0:
+        try:
+            mount = mount_read_only(seen.device.node, seen.fs_type, minutes)
+        except NoDriver:
+            pass  # a program may know it
+        else:
+            return mount, lambda: os.close(mount)
+    held = ask_to_mount(context.run_dir, seen.device.name, minutes)
+    return held.descriptor, held.close
 
 
 def _wrapped(seen: Seen, options: OpenOptions, place: str, release: Callable[[], None]) -> DiskSource:

@@ -17,11 +17,10 @@ BOX = Path(sys.prefix)
 
 
 def _rendered(folder: Path) -> list[str]:
-    """The units as installed for a box whose program is the one under test; a template gets an instance."""
+    """The units as installed for a box whose program is the one under test; a template by the name of an instance."""
     for unit in (IMAGE / "systemd").iterdir():
-        text = unit.read_text().replace("/opt/kurabako", str(BOX))
-        (folder / unit.name.replace("@.", "@sdb1.")).write_text(text)
-    return sorted(str(unit) for unit in folder.iterdir())
+        (folder / unit.name).write_text(unit.read_text().replace("/opt/kurabako", str(BOX)))
+    return sorted(str(folder / unit.name.replace("@.", "@1.")) for unit in folder.iterdir())
 
 
 @pytest.mark.needs("systemd-analyze")

@@ -94,7 +94,14 @@ class Loops:
         backing = Path(f"/sys/block/{Path(node).name}/loop/backing_file")
         image = backing.read_text()
         run("losetup", "--detach", node)
-        wait_for(lambda: not backing.exists() or backing.read_text() != image, f"{node} is detached")
+
+        def is_gone() -> bool:
+            try:
+                return backing.read_text() != image
+            except FileNotFoundError:
+                return True
+
+        wait_for(is_gone, f"{node} is detached")
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""Disks that come and go under a running box: backed up when they come, unplugged, pulled, and there again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import BoxUnderTest, Served, eventually, fill
+from tests.support.disks import Loops, Udev, ext4, loops, run, udevd
+
+__all__ = ["Udev", "loops", "udevd"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs("root", "udevd", "losetup", "mkfs.ext4"),
+    pytest.mark.xdist_group("udev"),
+]
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> BoxUnderTest:
+    box = BoxUnderTest.make(tmp_path)
+    assert box.run("setup").code == 0
+    return box
+
+
+def disk(box: BoxUnderTest, title: str) -> Any:
+    """The disk of this title as `kurabako sources` tells it; None while it is not there."""
+    found = [one for one in box.json("sources")["sources"] if one["kind"] == "disk" and one["title"] == title]
+    return found[0] if found else None
+
+
+def results(served: Served, source_id: str) -> list[Any]:
+    """What became of this source's backups, the newest first."""
+    return [one for one in served.status()["results"] if one["subject"] == source_id]
+
+
+def backed_up(served: Served, source_id: str, times: int) -> Any:
+    """The newest result, once there are so many and nothing runs any more."""
+
+    def look() -> Any:
+        status = served.status()
+        found = [one for one in status["results"] if one["subject"] == source_id]
+        return found[0] if len(found) >= times and not status["jobs"] else None
+
+    return eventually(look, f"{times} backups of {source_id} have ended")
+
+
+def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
+    box: BoxUnderTest, loops: Loops, tmp_path: Path
+) -> None:
+    fill(tmp_path / "content", files=3)
+    image = ext4(tmp_path / "disk.img", tmp_path / "content", "写真")
+    other = ext4(tmp_path / "other.img", tmp_path / "content", "写真")
+    node = loops.attach(image)
+    with box.serving() as served:
+        source_id = disk(box, "写真")["id"]
+        assert box.run("sources", "designate", source_id).code == 0
+        assert results(served, source_id) == [], "designating starts nothing"
+        loops.detach(node)
+        eventually(lambda: disk(box, "写真")["present"] is False, "the disk is gone")
+
+        loops.attach(other)  # of the same label, in the same place, but another disk
+        node = loops.attach(image)
+        assert backed_up(served, source_id, 1)["outcome"] == "done"
+        by_id = {one["id"]: one for one in served.status()["sources"] if one["title"] == "写真"}
+        assert by_id.pop(source_id)["may_unplug"] is True
+        (stranger,) = by_id.values()
+        assert not stranger["designated"] and stranger["last_backup_at"] is None
+        eventually(lambda: "notice source.may-unplug: testbox: 写真 has been backed up" in box.log(), "the notice")
+        assert "may be unplugged" in box.run("status").out
+        assert node not in Path("/proc/self/mountinfo").read_text(), "nothing holds it"
+
+        assert box.run("sources", "set", source_id, "start", "schedule").code == 0
+        loops.detach(node)
+        eventually(lambda: disk(box, "写真")["present"] is False, "the disk is gone")
+        loops.attach(image)
+        eventually(lambda: {one["id"]: one["present"] for one in served.status()["sources"]}[source_id], "it is back")
+        served.status()  # has looked and decided
+        assert len(results(served, source_id)) == 1 and not served.status()["jobs"]
+    with box.serving() as served:
+        assert box.run("sources", "unset", source_id, "start").code == 0
+        served.status()
+        assert len(results(served, source_id)) == 1, "a restart of the box is no arrival"
+    assert "Traceback" not in box.log()
+
+
+def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
+    box: BoxUnderTest, loops: Loops, tmp_path: Path
+) -> None:
+    content = tmp_path / "content"
+    fill(content, files=10, size=4_000_000)
+    image = ext4(tmp_path / "disk.img", content, "写真", "64M")
+    whole = Path(shutil.copy(image, tmp_path / "whole.img"))
+    node = loops.attach(image)
+    with box.serving() as served:
+        source_id = disk(box, "写真")["id"]
+        assert box.run("sources", "designate", source_id).code == 0
+        loops.detach(node)
+        eventually(lambda: disk(box, "写真")["present"] is False, "the disk is gone")
+        assert box.run("sources", "set", source_id, "read_limit", "8 MB").code == 0
+        node = loops.attach(image)
+        pull(served, box, image, node)
+        assert backed_up(served, source_id, 1)["outcome"] == "partial"
+        (half,) = box.json("snapshots")
+        assert {"partial", "source-lost"} <= set(half["tags"])
+        stored = size_of(box.vault / "data")
+        assert stored > 10_000_000, "what was read is kept"
+        loops.detach(node)
+        assert box.run("sources", "unset", source_id, "read_limit").code == 0
+
+        loops.attach(whole)
+        assert backed_up(served, source_id, 2)["outcome"] == "done"
+        assert size_of(box.vault / "data") < 10 * 4_000_000 * 1.02, "nothing is stored twice"
+    target = tmp_path / "restored"
+    path = box.json("snapshots")[-1]["paths"][0]
+    assert box.run("restore", f"latest:{path}", "--target", str(target)).code == 0
+    shutil.rmtree(target / "lost+found")
+    run("diff", "-r", str(content), str(target))
+    assert "Traceback" not in box.log()
+
+
+def pull(served: Served, box: BoxUnderTest, image: Path, node: str) -> None:
+    """Takes the disk away while it is backed up: some of it was stored then, and not all."""
+
+    def look() -> int | None:
+        child = served.child()
+        if child is None or not any(path.is_file() for path in (box.vault / "data").rglob("*")):
+            return None
+        os.kill(child, signal.SIGSTOP)
+        return child
+
+    child = eventually(look, "the first pack is stored")
+    assert not any((box.vault / "snapshots").glob("*")), "too fast for this test"
+    os.truncate(image, 0)
+    run("losetup", "--set-capacity", node)  # as a card reader tells that its card was taken out
+    os.kill(child, signal.SIGCONT)
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
