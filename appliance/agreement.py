@@ -12,16 +12,18 @@ from typing import Any
 
 from appliance.contract.amend import amended, apply
 from appliance.contract.box_state import Action, BoxState, Case, Condition, Standing, in_force, judge, unsaid
+from appliance.contract.capacity import Figures, findings, held_by_provider
 from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
 from appliance.contract.directive import Amendment, Directive, MalformedDirective, Recorded
 from appliance.contract.entitlement import Entitlement, MalformedEntitlement
-from appliance.contract.profile import ServiceProfile
+from appliance.contract.profile import Meter, ServiceProfile
 from appliance.contract.terms import Terms
 from appliance.directives import Directives
 from appliance.entitlements import Entitlements, NoEntitlement
 from appliance.errors import KurabakoError
 from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
+from appliance.metering import Metering
 from appliance.settings import ContractSettings
 from appliance.state import State
 from appliance.text import T
@@ -54,9 +56,10 @@ class NotAllowedNow(KurabakoError):
 
 @dataclass(frozen=True)
 class Contract:
-    """What is agreed: the provider's terms, the most that may be stored (None: no limit), and who says so.
+    """What is agreed: the provider's terms, the capacity in bytes, and who says so.
 
-    `reserve` is the part of the capacity that only upkeep may use. `standing` is how the contract stands.
+    `capacity` is what was bought, None where the contract has none; `limit` what the gate enforces of it. `reserve` is
+    the part of it that only upkeep may use. `standing` is how the contract stands.
     `entitlement`, with what was amended by now, is None where the settings say it. `refusal` is why an entitlement that
     should be there is not; then nothing may be stored.
     """
@@ -72,6 +75,11 @@ class Contract:
     def terms(self) -> Terms:
         """The service's terms as agreed; ones that say nothing where only storing is."""
         return self.profile.terms or unsaid()
+
+    @property
+    def limit(self) -> int | None:
+        """The most that may be stored, in bytes; None where more is told of but not stopped, or nothing is counted."""
+        return self.capacity if self.profile.holds else None
 
     def against(self, action: Action, cloud: str = "") -> Condition | None:
         """The weightiest condition that keeps the box from `action` now; None: it is allowed.
@@ -106,11 +114,13 @@ class Agreement:
         self._settings = settings
         self._state = state
         self._find_profiles = profiles
+        self._begun = (state_dir / "state.db").exists
+        self.metering = Metering(state)
         self.evidence = EvidenceLog(state_dir / "evidence.jsonl", clock)
         self.entitlements = Entitlements(
             key_file=settings.provider_key_file,
             state=state,
-            begun=(state_dir / "state.db").exists,
+            begun=self._begun,
             spare=state_dir / "entitlement.jws",
             box_id=box_id,
             require_known=self._require_known,
@@ -121,7 +131,7 @@ class Agreement:
         self.directives = Directives(
             key_file=settings.provider_key_file,
             state=state,
-            begun=(state_dir / "state.db").exists,
+            begun=self._begun,
             box_id=box_id,
             contract_id=self._contract_id,
             terms=lambda: self.contract.terms,
@@ -156,10 +166,12 @@ class Agreement:
             entitlement = amended(signed, mine, profile.terms or unsaid(), now)
             limits = [capacity_of(profile, entitlement), settings.capacity]
         capacity = min((limit for limit in limits if limit is not None), default=None)
-        if not profile.holds:
+        if profile.meter is Meter.NONE:
             capacity = None
-        standing = judge(Case(profile.terms or unsaid(), entitlement, mine, now, clock_trusted=trusted))
-        return Contract(profile, capacity, self._reserve(capacity), standing, entitlement)
+        figures = self.metering.figures(now) if self._begun() else Figures(now)
+        found = findings(profile, capacity, figures)
+        standing = judge(Case(profile.terms or unsaid(), entitlement, mine, now, found, clock_trusted=trusted))
+        return Contract(profile, capacity, self._reserve(profile, capacity, figures), standing, entitlement)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Adds to the evidence. That it cannot be written stops no work; `kurabako diagnose` finds it."""
@@ -183,12 +195,17 @@ class Agreement:
         noted = self._state().value(EVIDENCE_HEAD)
         return Head(noted["sequence"], noted["hash"]) if noted else None
 
-    def _reserve(self, capacity: int | None) -> int:
-        """As set, otherwise one percent, at most 1 GB; never more than the capacity."""
-        wanted = self._settings.reserve
-        if wanted is None:
-            return min((capacity or 0) // 100, 1000**3)
-        return wanted if capacity is None else min(wanted, capacity)
+    def _reserve(self, profile: ServiceProfile, capacity: int | None, figures: Figures) -> int:
+        """As set, otherwise one percent, at most 1 GB, and what only the provider counts; never more than the capacity.
+
+        All of it while the provider's figure holds everything back.
+        """
+        if capacity is None or not profile.holds:
+            return 0
+        wanted = self._settings.reserve if self._settings.reserve is not None else min(capacity // 100, 1000**3)
+        if held_by_provider(profile, capacity, figures) is not None:
+            return capacity
+        return min(wanted + figures.unseen, capacity)
 
     @cached_property
     def _profiles(self) -> Mapping[str, ServiceProfile]:

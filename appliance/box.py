@@ -13,7 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from appliance.agreement import Agreement, Contract
-from appliance.capacity import GatedStorage, Ledger
+from appliance.capacity import GatedStorage, GatedTries, Ledger
 from appliance.contract.box_state import Action
 from appliance.contract.profile import ServiceProfile
 from appliance.errors import KurabakoError
@@ -222,13 +222,13 @@ class Box:
         cloud = self.require_cloud()
         return self.plugins.open_storage(cloud.url, cloud.options())
 
-    def cloud_storage(self) -> Storage:
+    def cloud_storage(self) -> RetryingStorage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
         limits = (self.require_cloud().upload_limit, self.contract.standing.rate)
         limit = min((one for one in limits if one is not None), default=None)
         return RetryingStorage(ThrottledStorage(self.raw_cloud_storage(), upload_limit=limit))
 
-    def reached_cloud(self) -> Storage:
+    def reached_cloud(self) -> RetryingStorage:
         """`cloud_storage()`, once it has answered: a job that goes on waits for its line, one that begins does not."""
         with suppress(ObjectNotFound):
             RetryingStorage(self.raw_cloud_storage(), GREETING).stat("config")
@@ -239,8 +239,8 @@ class Box:
         contract = self.contract
         contract.require(Action.UPLOAD, self.cloud_location)
         storage = self.reached_cloud()
-        ledger = Ledger.measure(storage, capacity=contract.capacity, reserve=contract.reserve)
-        return GatedStorage(storage, ledger)
+        ledger = Ledger.measure(storage, capacity=contract.limit, reserve=contract.reserve)
+        return GatedStorage(RetryingStorage(GatedTries(storage.inner, ledger)), ledger)
 
     def open_home(self) -> Repository:
         """The repository that backups are written to: the vault's, or the gated cloud's on a box without a vault.

@@ -1,7 +1,7 @@
 """The gate: a storage wrapper that sends nothing which would exceed the capacity.
 
-Retrying goes inside (`GatedStorage(RetryingStorage(s3), ledger)`): to the gate, a put and its repetitions are one
-request with one claim.
+Retrying goes inside (`GatedStorage(RetryingStorage(GatedTries(s3, ledger)), ledger)`): to the gate, a put and its
+repetitions are one request with one claim, but where each try may leave a version of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,29 @@ from appliance.capacity.ledger import Ledger
 from appliance.capacity.policy import CapacityExceeded, Purpose, purpose_of
 from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, Storage, StorageError
 from appliance.storage.wrapper import StorageWrapper
+
+
+class GatedTries(StorageWrapper):
+    """`inner`, the ledger told of each repetition of a put. It belongs below what retries, and the gate above that.
+
+    Where versions are kept, a try whose answer was lost may have been stored, and then stays beside the next one.
+    """
+
+    def __init__(self, inner: Storage, ledger: Ledger, purpose: Callable[[str], Purpose] = purpose_of) -> None:
+        super().__init__(inner)
+        self._ledger = ledger
+        self._purpose = purpose
+        self._failed: set[str] = set()
+
+    def put(self, key: str, data: Buffer) -> None:
+        if key in self._failed:
+            self._failed.discard(key)
+            self._ledger.again(key, memoryview(data).nbytes, self._purpose(key))
+        try:
+            self.inner.put(key, data)
+        except StorageError:
+            self._failed.add(key)
+            raise
 
 
 class GatedStorage(StorageWrapper):

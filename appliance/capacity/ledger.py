@@ -16,23 +16,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.capacity.policy import CapacityExceeded, Limits, Purpose, decide
-from appliance.storage.interface import ObjectInfo, Storage
+from appliance.storage.interface import ObjectInfo, Storage, Unlisted, unlisted
 
 DOUBT_SECONDS = 120.0
 """How long a request may live on at the provider after its client gave up; longer than any timeout of ours."""
 
+_NOTHING_BESIDE = Unlisted()
+
 
 @dataclass(frozen=True)
 class Usage:
-    """The ledger at one moment, in bytes. `left_for_data` is None when the contract has no capacity."""
+    """The ledger at one moment, in bytes. `left_for_data` is None when the contract has no capacity.
+
+    `unlisted` is the part of `used` that no listing shows: older versions and parts of unfinished uploads.
+    """
 
     used: int
     claimed: int
     objects: int
     limits: Limits
+    unlisted: int = 0
 
     @property
     def left_for_data(self) -> int | None:
@@ -41,9 +47,13 @@ class Usage:
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """Bytes on their way under one key. `size` is the largest put of it, `doubt_since` a clock's seconds."""
+    """Bytes on their way under one key. `size` is the largest put of it, `doubt_since` a clock's seconds.
+
+    `repeated` are bytes sent once more into a place that keeps versions, where each try may have been stored.
+    """
 
     size: int = 0
+    repeated: int = 0
     in_flight: int = 0
     stored: bool = False
     doubt_since: float | None = None
@@ -61,13 +71,22 @@ class Ledger:
 
     It counts for one process. Who else stores into the same place at the same time is not seen until the next
     measurement, so a repository's writers take turns (the box runs one job on the cloud at a time).
+
+    `beside` is what the listing does not show. It counts, and stays: only the next measurement knows that it is gone.
+    Where the place keeps versions, so does what is deleted or replaced.
     """
 
     def __init__(
-        self, objects: Iterable[ObjectInfo], limits: Limits, *, clock: Callable[[], float] = time.monotonic
+        self,
+        objects: Iterable[ObjectInfo],
+        limits: Limits,
+        *,
+        beside: Unlisted = _NOTHING_BESIDE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sizes = {info.key: info.size for info in objects}
-        self._used = sum(self._sizes.values())
+        self._beside = beside
+        self._used = sum(self._sizes.values()) + beside.size
         self._claims: dict[str, Claim] = {}
         self._claimed = 0
         self._deletions: dict[str, list[Deletion]] = {}
@@ -84,8 +103,8 @@ class Ledger:
         reserve: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> Ledger:
-        """A ledger of everything `storage` holds now, by listing it. Figures in bytes; `StorageError`."""
-        return cls(storage.list(), Limits(capacity, reserve), clock=clock)
+        """A ledger of everything `storage` holds now, listed or not. Figures in bytes; `StorageError`."""
+        return cls(storage.list(), Limits(capacity, reserve), beside=unlisted(storage), clock=clock)
 
     @property
     def limits(self) -> Limits:
@@ -94,7 +113,8 @@ class Ledger:
     @property
     def usage(self) -> Usage:
         with self._lock:
-            return Usage(self._used, self._claimed, len(self._sizes), self._limits)
+            objects = len(self._sizes) + self._beside.objects
+            return Usage(self._used, self._claimed, objects, self._limits, self._beside.size)
 
     def objects(self) -> dict[str, int]:
         """Key and size of every object known to be stored: a copy."""
@@ -109,16 +129,32 @@ class Ledger:
         """
         with self._lock:
             claim = self._claims.get(key)
-            more = max(0, size - (claim.size if claim else 0))
-            decision = decide(self._used, self._claimed, more, self._limits, purpose)
-            if not decision.allowed:
-                raise CapacityExceeded.of(decision, self._limits)
+            more = size if self._beside.keeps_versions else max(0, size - (claim.size if claim else 0))
+            self._claim(more, purpose)
             if claim is None:
                 claim = self._claims[key] = Claim()
+            elif self._beside.keeps_versions:
+                claim.repeated, claim.size = claim.repeated + claim.size, 0
             claim.size += more
             claim.in_flight += 1
             claim.doubt_since = None
-            self._claimed += more
+
+    def again(self, key: str, size: int, purpose: Purpose) -> None:
+        """The put of `key` is about to be sent once more, within its claim. `CapacityExceeded` when it may not be.
+
+        Only where versions are kept does that need room: the try that failed may be stored, and then stays.
+        """
+        if not self._beside.keeps_versions:
+            return
+        with self._lock:
+            self._claim(size, purpose)
+            self._claims[key].repeated += size
+
+    def _claim(self, more: int, purpose: Purpose) -> None:
+        decision = decide(self._used, self._claimed, more, self._limits, purpose)
+        if not decision.allowed:
+            raise CapacityExceeded.of(decision, self._limits)
+        self._claimed += more
 
     def settle(self, key: str) -> None:
         """The put of `key` succeeded."""
@@ -142,9 +178,12 @@ class Ledger:
 
     def _resolve(self, key: str, size: int | None) -> None:
         """Ends the claim of `key`: its object has `size` bytes, or (None) was not stored."""
-        self._claimed -= self._claims.pop(key).size
+        claim = self._claims.pop(key)
+        self._claimed -= claim.size + claim.repeated
         if size is not None:
-            self._used += size - self._sizes.get(key, 0)
+            self._used += size + claim.repeated
+            self._beside = replace(self._beside, size=self._beside.size + claim.repeated)
+            self._let_go(key)
             self._sizes[key] = size
             for deletion in self._deletions.get(key, ()):
                 deletion.overtaken = True
@@ -186,12 +225,22 @@ class Ledger:
         with self._lock:
             self._forget(key, deletion)
             if not deletion.overtaken:
-                self._used -= self._sizes.pop(key, 0)
+                self._let_go(key)
 
     def delete_failed(self, key: str, deletion: Deletion) -> None:
         """The delete raised: the object counts on."""
         with self._lock:
             self._forget(key, deletion)
+
+    def _let_go(self, key: str) -> None:
+        """The object of `key`, if there is one, is deleted or replaced: its bytes are free, or an older version's."""
+        size = self._sizes.pop(key, None)
+        if size is None:
+            return
+        if self._beside.keeps_versions:
+            self._beside = replace(self._beside, size=self._beside.size + size, objects=self._beside.objects + 1)
+        else:
+            self._used -= size
 
     def _forget(self, key: str, deletion: Deletion) -> None:
         others = self._deletions[key]

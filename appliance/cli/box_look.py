@@ -1,4 +1,4 @@
-"""`kurabako snapshots`, `ls`, `capacity`, `diagnose`: looking without changing anything."""
+"""`kurabako snapshots`, `ls`, `diagnose`: looking without changing anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from appliance.cli.box_session import opened_box
 from appliance.cli.context import JsonOption, printer
 from appliance.errors import ExitCode
 from appliance.text import T
-from appliance.units import format_size
 
 if TYPE_CHECKING:
     from appliance.box import Box
@@ -24,7 +23,6 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the root."""
     app.command(help=T("List the snapshots, the oldest first.").message)(snapshots)
     app.command(help=T("List what a snapshot holds, below a path.").message)(ls)
-    app.command(help=T("Say how much of the contracted capacity is used, to the byte.").message)(capacity)
     app.command(help=T("Look for what could be wrong with the box, its disks and its lines.").message)(diagnose)
 
 
@@ -53,50 +51,6 @@ def ls(
         repository.load_index()
         found = repository.find_snapshot(name)
         print_files(printer(context, as_json), repository, found, path, long=long, zone=box.zone)
-
-
-def capacity(
-    context: typer.Context,
-    measure: Annotated[bool, typer.Option("--measure", help=T("Count anew, by listing the cloud.").message)] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Tells the last measurement; without one, or with `--measure`, counts now."""
-    from appliance.daemon.capacity import current_capacity
-
-    out = printer(context, as_json)
-    with opened_box(context) as box:
-        status = current_capacity(box, measure=measure)
-        moment = status.measured_at.astimezone(box.zone).strftime("%Y-%m-%d %H:%M") if status.measured_at else "–"
-    out.document(status)
-    used = {"used": format_size(status.used_bytes), "bytes": f"{status.used_bytes:,}", "moment": moment}
-    if status.capacity_bytes is None or status.left_bytes is None:
-        out.say(T("{used} ({bytes} bytes) are stored in the cloud; the contract has no capacity.", **used))
-        return
-    out.say(
-        T(
-            "{used} ({bytes} bytes) of {capacity} are used, as counted at {moment}.",
-            capacity=format_size(status.capacity_bytes),
-            **used,
-        ),
-        T(
-            "{left} ({left_bytes} bytes) are left for backups; {reserve} are kept back for upkeep.",
-            left=format_size(status.left_bytes),
-            left_bytes=f"{status.left_bytes:,}",
-            reserve=format_size(status.reserve_bytes),
-        ),
-    )
-    if status.contract:
-        out.say(T("The provider signed this capacity for contract {contract}.", contract=status.contract))
-    else:
-        out.say(T("The settings of this box say this capacity."))
-    if status.waiting_snapshots:
-        out.say(
-            T(
-                "{count} snapshots wait in the vault for room; the oldest needs {needed}.",
-                count=status.waiting_snapshots,
-                needed=format_size(status.needed_bytes or 0),
-            )
-        )
 
 
 def diagnose(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -106,7 +106,7 @@ def _play(out: Printer, stage: Stage, box: Box, s3: S3) -> dict[str, Any]:
         sources = client.ask("sources")
     from appliance.daemon.capacity import current_capacity
 
-    capacity = current_capacity(box)
+    capacity = current_capacity(box).to_json()
     backup, replication, checked = (job["report"] for job in jobs)
     commands = _restic(stage, s3)
     _show_result(out, stage, status, capacity, commands)
@@ -155,15 +155,15 @@ def _jobs(out: Printer, client: ControlClient, command: str, arguments: Mapping[
 
 
 def _show_result(
-    out: Printer, stage: Stage, status: Mapping[str, Any], capacity: Any, commands: Mapping[str, Any]
+    out: Printer, stage: Stage, status: Mapping[str, Any], capacity: Mapping[str, Any], commands: Mapping[str, Any]
 ) -> None:
     out.say(
         "",
         T(
             "Of the contracted {capacity}, {used} are used and {left} are left.",
-            capacity=format_size(capacity.capacity_bytes or 0),
-            used=format_size(capacity.used_bytes),
-            left=format_size(capacity.left_bytes or 0),
+            capacity=format_size(capacity["capacity_bytes"] or 0),
+            used=format_size(capacity["used_bytes"]),
+            left=format_size(capacity["left_bytes"] or 0),
         ),
         "",
         T("See it:"),

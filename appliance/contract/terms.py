@@ -114,7 +114,11 @@ class ChangeInBusinessDays(Rule):
 
     def first(self, received: date, closed: frozenset[date]) -> date:
         """The first day of the change."""
-        return BusinessDays(self.calendar, closed).nth_after(received, self.days)
+        return self.days_open(closed).nth_after(received, self.days)
+
+    def days_open(self, closed: frozenset[date]) -> BusinessDays:
+        """The business days that count."""
+        return BusinessDays(self.calendar, closed)
 
 
 class ChangeNextMonth(Rule):

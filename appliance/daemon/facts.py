@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance import __version__
-from appliance.agreement import Contract
 from appliance.box import Box
+from appliance.daemon.capacity import capacity_status
 from appliance.daemon.memory import Memory
 from appliance.daemon.standing import contract_problems, contract_status
 from appliance.policy import KnownSource, SourcePolicy
 from appliance.status.facts import Facts
 from appliance.status.model import (
-    CapacityStatus,
     JobKind,
     JobResult,
     JobStatus,
@@ -66,7 +65,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         designated_at={known.found.id: known.designated_at for known in moment.sources if known.designated_at},
         vault=memory.place("vault", box.vault_location) if box.has_vault else None,
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
-        capacity=_capacity(box, contract, memory),
+        capacity=capacity_status(box, contract),
         contract=contract_status(box, contract),
         verification=_verification(box),
         plugins=box.plugins.statuses(),
@@ -105,22 +104,6 @@ def _source(known: KnownSource, policy: SourcePolicy, results: Iterable[JobResul
         on_page=policy.on_page,
         note=found.note,
         may_unplug=not in_use if found.removable and found.present else None,
-    )
-
-
-def _capacity(box: Box, contract: Contract, memory: Memory) -> CapacityStatus | None:
-    if not box.has_cloud or contract.capacity is None or contract.refusal is not None:
-        return None
-    usage = next(iter(box.state.usages()), None)
-    waiting, needed = memory.waiting()
-    return CapacityStatus(
-        capacity_bytes=contract.capacity,
-        used_bytes=usage.used_bytes if usage else 0,
-        reserve_bytes=contract.reserve,
-        measured_at=usage.at if usage else None,
-        waiting_snapshots=waiting,
-        needed_bytes=needed,
-        contract=contract.entitlement.contract_id if contract.entitlement else "",
     )
 
 

@@ -24,7 +24,7 @@ from appliance.daemon.requests import (
     encode_request,
 )
 from appliance.errors import KurabakoError
-from appliance.state import State, UsageRecord
+from appliance.state import State
 from appliance.status.model import JobResult, Outcome, PlaceStatus
 from appliance.text import T, Text
 
@@ -34,7 +34,6 @@ MISTAKES = frozenset({"repository.snapshot-not-found", "repository.snapshot-ambi
 """Codes of errors that are told to who mistyped a name, and are no trouble of the box."""
 
 RUNNING = "jobs.running"
-WAITING = "capacity.waiting"
 KEPT_BACK = "replication.kept-back"
 PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
 
@@ -136,11 +135,6 @@ class Memory:
         known |= {key: figures[key] for key in ("stored_bytes", "snapshots")}
         self._state.set_value(PLACES[name], known)
 
-    def waiting(self) -> tuple[int, int | None]:
-        """How many snapshots wait for room in the cloud, and how many bytes the oldest of them needs."""
-        waiting = self._state.value(WAITING, {"count": 0, "needed_bytes": None})
-        return waiting["count"], waiting["needed_bytes"]
-
     def kept_back(self) -> tuple[KurabakoError, datetime] | None:
         """Why nothing is deleted in the cloud, and when the last replication said so."""
         note = self._state.value(KEPT_BACK)
@@ -155,16 +149,11 @@ class Memory:
         if isinstance(request, (BackupJob, UpkeepJob)) and "home" in details:
             home = details["home"]
             self.measured_place(home["name"], home["location"], home, at)
-        if isinstance(request, ReplicateJob) and "capacity" in details:
-            capacity = details["capacity"]
-            usage = UsageRecord(at, capacity["used_bytes"], capacity["objects"], capacity["capacity_bytes"])
-            self._state.add_usage(usage)
+        if isinstance(request, ReplicateJob) and "cloud" in details:
             cloud = details["cloud"]
             self.measured_place("cloud", cloud["location"], cloud, at)
             kept_back = details.get("kept_back")
             self._state.set_value(KEPT_BACK, kept_back and {**kept_back, "at": at.isoformat()})
-            needed = details["refused"][0]["needed_bytes"] if details["refused"] else None
-            self._state.set_value(WAITING, {"count": details["refused_count"], "needed_bytes": needed})
 
 
 def interruption(request: JobRequest) -> Text:

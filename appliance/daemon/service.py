@@ -19,6 +19,7 @@ from appliance.daemon.checking import Checking
 from appliance.daemon.child import run_child
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
+from appliance.daemon.counting import count
 from appliance.daemon.facts import Moment, gather, source_statuses
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.keeping import ContractKeeper
@@ -227,6 +228,7 @@ class Daemon:
         logger.info("job %s ended, %s: %s", job.id, job.report.outcome, job.report.summary)
         ended_at = self._box.clock()
         self._memory.ended(job.id, job.request, job.started_at, ended_at, job.report)
+        count(self._box.agreement, job.report, ended_at)
         witness(self._box.agreement, job.id, job.request, job.started_at, ended_at, job.report)
         if job.report.outcome is Outcome.FAILED:
             self._in_background(self._probe())

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from appliance.box import Box
+from appliance.daemon.counting import count
 from appliance.daemon.facts import Moment, gather
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.memory import Memory
@@ -30,6 +31,7 @@ def do_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled:
     report = run_job(box, request, on_progress, is_cancelled)
     ended_at = box.clock()
     memory.ended(job_id, request, started_at, ended_at, report)
+    count(box.agreement, report, ended_at)
     witness(box.agreement, job_id, request, started_at, ended_at, report)
     return job_id, report
 

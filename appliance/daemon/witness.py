@@ -6,7 +6,9 @@ from datetime import datetime
 
 from appliance.agreement import Agreement
 from appliance.daemon.jobs import JobReport
-from appliance.daemon.requests import JobRequest, ReplicateJob, RestoreJob, UpkeepJob
+from appliance.daemon.requests import JobRequest, RestoreJob, UpkeepJob
+
+_COUNTED = ("capacity_bytes", "used_bytes", "objects", "unlisted_bytes", "collected_bytes")
 
 
 def witness(
@@ -28,12 +30,12 @@ def witness(
     )
     if isinstance(request, UpkeepJob) and report.details.get("forgotten"):
         agreement.record("snapshots.forgotten", {"job": job_id, "snapshots": report.details["forgotten"]})
-    if not isinstance(request, ReplicateJob) or "capacity" not in report.details:
+    if "capacity" not in report.details:
         return
     capacity = report.details["capacity"]
     agreement.record(
         "usage",
-        {"job": job_id, **{name: capacity[name] for name in ("capacity_bytes", "used_bytes", "objects")}},
+        {"job": job_id, **{name: capacity[name] for name in _COUNTED}},
     )
     for refused in report.details["refused"]:
         agreement.record(

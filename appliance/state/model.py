@@ -64,12 +64,18 @@ class PackRecord:
 
 @dataclass(frozen=True)
 class UsageRecord:
-    """How much was stored in the contracted place at a moment, and under which capacity."""
+    """How much was stored in the contracted place at a moment, and under which capacity.
+
+    `collected_bytes` is what was collected, where the contract counts that; `unlisted_bytes` the part of `used_bytes`
+    that no listing shows.
+    """
 
     at: datetime
     used_bytes: int
     objects: int
     capacity_bytes: int | None
+    collected_bytes: int | None = None
+    unlisted_bytes: int = 0
 
 
 @dataclass(frozen=True)

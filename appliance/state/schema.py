@@ -29,4 +29,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE verified_packs (place TEXT NOT NULL, pack BLOB NOT NULL, seen_at INTEGER NOT NULL,"
         " verified_at INTEGER, damaged INTEGER NOT NULL, PRIMARY KEY (place, pack)) STRICT, WITHOUT ROWID",
     ),
+    (
+        "ALTER TABLE usages ADD COLUMN collected_bytes INTEGER",
+        "ALTER TABLE usages ADD COLUMN unlisted_bytes INTEGER NOT NULL DEFAULT 0",
+    ),
 )

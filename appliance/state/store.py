@@ -175,8 +175,15 @@ class State:
         """Remembers how much was stored at a moment."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO usages VALUES (?, ?, ?, ?)",
-                (to_micros(usage.at), usage.used_bytes, usage.objects, usage.capacity_bytes),
+                "INSERT OR REPLACE INTO usages VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    to_micros(usage.at),
+                    usage.used_bytes,
+                    usage.objects,
+                    usage.capacity_bytes,
+                    usage.collected_bytes,
+                    usage.unlisted_bytes,
+                ),
             )
             connection.execute(
                 "DELETE FROM usages WHERE at <= (SELECT at FROM usages ORDER BY at DESC LIMIT 1 OFFSET ?)", (KEPT,)
@@ -185,9 +192,11 @@ class State:
     def usages(self, *, limit: int = 1) -> tuple[UsageRecord, ...]:
         """The newest measurements, newest first."""
         rows = self._read(
-            "SELECT at, used_bytes, objects, capacity_bytes FROM usages ORDER BY at DESC LIMIT ?", (limit,)
+            "SELECT at, used_bytes, objects, capacity_bytes, collected_bytes, unlisted_bytes FROM usages"
+            " ORDER BY at DESC LIMIT ?",
+            (limit,),
         )
-        return tuple(UsageRecord(to_moment(at), used, objects, capacity) for at, used, objects, capacity in rows)
+        return tuple(UsageRecord(to_moment(at), *rest) for at, *rest in rows)
 
     # Packs that were read back
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -41,7 +41,7 @@ def encode(value: Any, language: str | None = None) -> Any:
             return value.to_json() if language is None else encode(value.render(language), language)
         case Enum():
             return value.value
-        case datetime():
+        case date():  # a datetime is one too
             return value.isoformat()
         case str() if language is not None:
             return value.encode("utf-8", "replace").decode("utf-8")
@@ -87,6 +87,8 @@ def _decode(kind: Any, data: Any) -> Any:
         if moment.tzinfo is None:
             raise ValueError(f"a moment without its zone: {data!r}")
         return moment
+    if kind is date:
+        return date.fromisoformat(_checked(str, data))
     if issubclass(kind, Enum):
         return kind(data)
     return _checked(kind, data)

@@ -34,10 +34,12 @@ def wrap(text: str, width: int = WIDTH, indent: str = "") -> list[str]:
     line, used = "", 0
     for piece in _pieces(text, width - columns(indent)):
         size = columns(piece)
-        if used + size > width and line.strip():
-            lines.append(line.rstrip())
+        if used + size > width:
+            if line.strip():
+                lines.append(line.rstrip())
+            line = indent if lines else ""
             piece = piece.lstrip()
-            line, used, size = indent, columns(indent), columns(piece)
+            used, size = columns(line), columns(piece)
         line, used = line + piece, used + size
     return [*lines, line.rstrip()]
 
@@ -174,6 +176,8 @@ class _Page:
                     left=format_size(capacity.left_bytes),
                 )
             )
+            if capacity.full_on is not None:
+                yield self._say(words.forecast(capacity))
             if capacity.contract:
                 yield self._say(T("Contract: {contract}, signed by the provider", contract=capacity.contract))
 

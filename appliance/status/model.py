@@ -7,7 +7,7 @@ computes anything that is not in it. Moments are UTC `datetime`s with their zone
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from appliance.text import Text
@@ -147,7 +147,13 @@ class PlaceStatus:
 
 @dataclass(frozen=True)
 class CapacityStatus:
-    """The contracted capacity (契約容量) and what is stored under it, in bytes to the byte.
+    """The contracted capacity (契約容量) and what is counted under it, in bytes to the byte.
+
+    `used_bytes` is what the contract counts: what is stored, or, by the meter `collected`, what is collected; then
+    `stored_bytes` says what is stored beside it. `holds`: nothing is sent that would exceed the capacity; otherwise
+    more is told of, and goes on. `provider_bytes` is what the provider counted at `provider_at`. At this pace the
+    capacity is full on `full_on`, and an upgrade is to be applied for by `apply_by`; `forecast` says why no day is
+    foretold.
 
     `reserve_bytes` is the part of the capacity that only upkeep may use. `waiting_snapshots` are in the vault but
     did not fit; `needed_bytes` is what the oldest of them needs. `contract` is the number of the contract whose signed
@@ -161,6 +167,14 @@ class CapacityStatus:
     waiting_snapshots: int = 0
     needed_bytes: int | None = None
     contract: str = ""
+    meter: str = "stored"
+    holds: bool = True
+    stored_bytes: int | None = None
+    provider_bytes: int | None = None
+    provider_at: datetime | None = None
+    full_on: date | None = None
+    apply_by: date | None = None
+    forecast: str = ""
 
     @property
     def left_bytes(self) -> int:

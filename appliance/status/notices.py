@@ -7,7 +7,17 @@ from appliance.status.model import Outcome, Problem, Severity, Status
 from appliance.status.outputs import Notice
 from appliance.text import T, Text
 
-_SCALES = {"capacity", "ending"}
+_SCALES = {
+    "capacity": (
+        "capacity.forecast",
+        "capacity.warning",
+        "capacity.full",
+        "capacity.reached",
+        "capacity.waiting",
+        "capacity.exceeded",
+    ),
+    "ending": (),
+}
 """Topics (a code's first word) whose problems are steps of one scale: a higher step is news, a lower one is not,
 and the end is told when none is left."""
 
@@ -62,8 +72,10 @@ def _highest(status: Status) -> dict[tuple[str, str], Problem]:
     return highest
 
 
-def _step(problem: Problem) -> tuple[int, str]:
-    return SEVERITIES.index(problem.severity), problem.subject
+def _step(problem: Problem) -> tuple[int, int, str]:
+    steps = _SCALES.get(problem.code.partition(".")[0], ())
+    step = steps.index(problem.code) if problem.code in steps else 0
+    return SEVERITIES.index(problem.severity), step, problem.subject
 
 
 def _begun(status: Status, problem: Problem) -> Notice:

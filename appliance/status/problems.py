@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from appliance.status import words
 from appliance.status.facts import Facts
 from appliance.status.model import (
+    CapacityStatus,
     JobKind,
     JobResult,
     Outcome,
@@ -98,13 +99,11 @@ def _capacity(facts: Facts, now: datetime) -> Iterator[Problem]:
         yield Problem("capacity.waiting", Severity.ATTENTION, what, now, safe=safe, todo=more_room)
         return
     values = {"used": format_size(capacity.used_bytes), "capacity": format_size(capacity.capacity_bytes)}
-    if capacity.left_bytes == 0:
-        what = T(
-            "The contracted capacity is used up: {used} of {capacity}. Nothing more is sent to the cloud.", **values
-        )
-        safe = T("Everything in the cloud stays there and can be restored.")
-        yield Problem("capacity.reached", Severity.ATTENTION, what, now, safe=safe, todo=more_room)
+    full = _full(capacity, values, more_room, now)
+    if full is not None:
+        yield full
         return
+    yield from _will_be_full(facts, capacity, more_room, now)
     share = capacity.used_bytes / capacity.capacity_bytes
     crossed = [limit for limit in facts.warn_at if 0 < limit < 1 and share >= limit]
     if crossed:
@@ -116,6 +115,41 @@ def _capacity(facts: Facts, now: datetime) -> Iterator[Problem]:
         )
         safe = T("Backups go on as long as they fit.")
         yield Problem("capacity.warning", Severity.WARNING, what, now, subject=percent, safe=safe, todo=more_room)
+
+
+STAYS = T("Everything in the cloud stays there and can be restored.")
+SOON = timedelta(days=30)
+"""How near the day must be on which the capacity is full, or an upgrade applied for, to be a problem."""
+
+
+def _full(capacity: CapacityStatus, values: dict[str, str], more_room: Text, now: datetime) -> Problem | None:
+    """Full to the byte is reached, more is exceeded; only some contracts hold anything back for it."""
+    if capacity.used_bytes > capacity.capacity_bytes:
+        code = "capacity.exceeded"
+        what = (
+            T("More is stored than was contracted: {used} of {capacity}. Nothing more is sent to the cloud.", **values)
+            if capacity.holds
+            else T("{used} are backed up under a contracted capacity of {capacity}; that may take longer.", **values)
+        )
+    elif capacity.used_bytes == capacity.capacity_bytes:
+        code, what = "capacity.reached", T("The contracted capacity is reached: {used} of {capacity}.", **values)
+    elif capacity.holds and capacity.left_bytes == 0:
+        code = "capacity.full"
+        what = T(
+            "The contracted capacity is used up: {used} of {capacity}. Nothing more is sent to the cloud.", **values
+        )
+    else:
+        return None
+    if capacity.holds:
+        return Problem(code, Severity.ATTENTION, what, now, safe=STAYS, todo=more_room)
+    return Problem(code, Severity.WARNING, what, now, safe=T("Backups go on."), todo=more_room)
+
+
+def _will_be_full(facts: Facts, capacity: CapacityStatus, more_room: Text, now: datetime) -> Iterator[Problem]:
+    last = capacity.apply_by or capacity.full_on
+    if last is not None and last <= (now + SOON).astimezone(facts.zone).date():
+        safe = T("Backups go on as long as they fit.") if capacity.holds else T("Backups go on.")
+        yield Problem("capacity.forecast", Severity.WARNING, words.forecast(capacity), now, safe=safe, todo=more_room)
 
 
 def latest_results(results: tuple[JobResult, ...]) -> list[JobResult]:

@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from appliance.status.model import JobKind, JobResult, JobStatus, Outcome, Severity, SourceStatus, State, Status
+from appliance.status.model import (
+    CapacityStatus,
+    JobKind,
+    JobResult,
+    JobStatus,
+    Outcome,
+    Severity,
+    SourceStatus,
+    State,
+    Status,
+)
 from appliance.text import T, Text
 from appliance.units import format_size
 
@@ -140,3 +150,24 @@ def took(result: JobResult) -> Text:
 def percent(part: float) -> str:
     """A share as whole percent, rounded down: `100 %` means all of it."""
     return f"{int(part * 100)} %"
+
+
+_NO_FORECAST = {
+    "too_short": T("When it will be full cannot be told yet: it was counted on too few days."),
+    "not_growing": T("At the pace of the last weeks it will not become full."),
+    "far_off": T("At the pace of the last weeks it will not be full within five years."),
+}
+
+
+def forecast(capacity: CapacityStatus) -> Text:
+    """When the capacity will be full, and by when more is to be applied for; or why that cannot be told."""
+    if capacity.full_on is None:
+        return _NO_FORECAST.get(capacity.forecast, _NO_FORECAST["too_short"])
+    full = capacity.full_on.isoformat()
+    if capacity.apply_by is None:
+        return T("At the pace of the last weeks it will be full on {day}.", day=full)
+    return T(
+        "At the pace of the last weeks it will be full on {day}; apply for more by {apply_by}.",
+        day=full,
+        apply_by=capacity.apply_by.isoformat(),
+    )

@@ -76,6 +76,32 @@ class Storage(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """What takes up room in a place beside the objects that `list` tells: older versions, parts of unfinished uploads.
+
+    `size` in bytes. `keeps_versions`: what is deleted or replaced stays, as an older version, and counts on.
+    """
+
+    size: int = 0
+    objects: int = 0
+    keeps_versions: bool = False
+
+
+@runtime_checkable
+class TellsUnlisted(Protocol):
+    """A storage whose place may hold more than its listing shows."""
+
+    def unlisted(self) -> Unlisted:
+        """What the listing does not show, below the storage's root. `StorageError`."""
+        ...
+
+
+def unlisted(storage: Storage) -> Unlisted:
+    """What `storage` tells beside its listing; nothing where its kind has nothing to tell."""
+    return storage.unlisted() if isinstance(storage, TellsUnlisted) else Unlisted()
+
+
 def check_key(key: str) -> None:
     """Raises `ValueError` unless `key` is a valid key (a caller's bug, not a person's mistake)."""
     if not _KEY.fullmatch(key):

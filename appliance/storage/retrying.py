@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from appliance.storage.interface import Buffer, ObjectInfo, Storage, StorageError
+from appliance.storage.interface import Buffer, ObjectInfo, Storage, StorageError, Unlisted, unlisted
 from appliance.storage.wrapper import StorageWrapper
 
 _log = logging.getLogger(__name__)
@@ -89,6 +89,9 @@ class RetryingStorage(StorageWrapper):
 
     def delete(self, key: str) -> None:
         self._repeat(f"delete {key}", lambda: self.inner.delete(key))
+
+    def unlisted(self) -> Unlisted:
+        return self._repeat("look for what is not listed", lambda: unlisted(self.inner))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         objects = self.inner.list(prefix)  # refuses a wrong prefix here, not at the first step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from appliance.storage.interface import Buffer, ObjectInfo, Storage
+from appliance.storage.interface import Buffer, ObjectInfo, Storage, Unlisted, unlisted
 
 
 class StorageWrapper:
@@ -28,6 +28,9 @@ class StorageWrapper:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self.inner.list(prefix)
+
+    def unlisted(self) -> Unlisted:
+        return unlisted(self.inner)
 
     def delete(self, key: str) -> None:
         self.inner.delete(key)

@@ -93,6 +93,54 @@ def parse_page(body: bytes) -> Page:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """A page of a listing of versions: sizes of those that are not the latest, and the markers of the next page.
+
+    A delete marker has no bytes, and is none of them.
+    """
+
+    older: tuple[tuple[str, int], ...]
+    markers: tuple[str, str] | None
+
+
+def parse_versions(body: bytes) -> Versions:
+    """An answer to ListObjectVersions with `encoding-type=url`."""
+    result = parse_xml(body, "ListVersionsResult")
+    encoded = result.value("EncodingType") == "url"
+    try:
+        older = tuple(
+            (unquote(entry.value("Key")) if encoded else entry.value("Key"), int(entry.value("Size")))
+            for entry in result.all("Version")
+            if entry.value("IsLatest") != "true"
+        )
+    except ValueError as error:
+        raise MalformedAnswer("size is no number") from error
+    return Versions(older, _next(result, "NextKeyMarker", "NextVersionIdMarker"))
+
+
+def parse_versioning(body: bytes) -> bool:
+    """An answer to GetBucketVersioning: whether the bucket keeps versions, or has kept some."""
+    return parse_xml(body, "VersioningConfiguration").value("Status") in ("Enabled", "Suspended")
+
+
+def parse_parts(body: bytes) -> tuple[int, str | None]:
+    """An answer to ListParts: the bytes of its parts, and the marker of the next page or None."""
+    result = parse_xml(body, "ListPartsResult")
+    try:
+        size = sum(int(entry.value("Size")) for entry in result.all("Part"))
+    except ValueError as error:
+        raise MalformedAnswer("size is no number") from error
+    more = result.value("IsTruncated") == "true"
+    return size, (result.value("NextPartNumberMarker") or None) if more else None
+
+
+def _next(result: Element, *names: str) -> tuple[str, str] | None:
+    """The markers of the next page, None after the last."""
+    key, second = (result.value(name) for name in names)
+    return (key, second) if result.value("IsTruncated") == "true" and key else None
+
+
+@dataclass(frozen=True)
 class Upload:
     """A multipart upload that is not finished: its key, id, and when it was begun."""
 
@@ -111,8 +159,7 @@ def parse_uploads(body: bytes) -> tuple[tuple[Upload, ...], tuple[str, str] | No
         )
     except ValueError as error:
         raise MalformedAnswer("Initiated is no time") from error
-    markers = (result.value("NextKeyMarker"), result.value("NextUploadIdMarker"))
-    return uploads, markers if result.value("IsTruncated") == "true" and markers[0] else None
+    return uploads, _next(result, "NextKeyMarker", "NextUploadIdMarker")
 
 
 def _moment(text: str) -> datetime:

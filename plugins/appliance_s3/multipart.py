@@ -11,11 +11,13 @@ import logging
 import threading
 from datetime import timedelta
 
-from appliance.storage.interface import Buffer, StorageError
+from appliance.storage.interface import Buffer, StorageError, Unreachable
+from appliance.text import T
 from appliance_s3.answers import (
     MalformedAnswer,
     Upload,
     completion,
+    parse_parts,
     parse_upload_id,
     parse_uploads,
     parse_xml,
@@ -43,6 +45,7 @@ class MultipartUploads:
     def put(self, key: str, data: Buffer) -> None:
         """Stores `data` in parts of `part_limit` bytes, larger ones where there would be too many."""
         self._tidy()
+        self._require_none_left_over()
         object_key = self._place.object_key(key)
         url = self._place.object_url(key)
         try:
@@ -63,7 +66,11 @@ class MultipartUploads:
     def abort_stale(self) -> int:
         """Aborts every upload below the prefix that was begun longer ago than `STALE_AFTER`; their number."""
         limit = self._client.now() - STALE_AFTER
-        stale = [upload for upload in self._unfinished() if upload.initiated < limit]
+        stale = [
+            upload
+            for upload in self._unfinished()
+            if upload.initiated < limit and self._place.own_key(upload.key) is not None
+        ]
         for upload in stale:
             self._abort(upload)
         return len(stale)
@@ -74,6 +81,44 @@ class MultipartUploads:
             left, self._left_over = self._left_over, []
         for upload in left:
             self._abort_or_remember(upload)
+
+    def parts(self) -> tuple[int, int]:
+        """How many uploads below the prefix are unfinished, and the bytes their parts take up."""
+        unfinished = self._unfinished()
+        return len(unfinished), sum(self._size(upload) for upload in unfinished)
+
+    def _size(self, upload: Upload) -> int:
+        query = {"uploadId": upload.id}
+        total = 0
+        while True:
+            try:
+                with self._client.send("GET", self._place.url(upload.key), query=query) as answer:
+                    body = answer.body()
+            except KeyMissing:
+                return total  # finished or aborted meanwhile
+            try:
+                size, marker = parse_parts(body)
+            except MalformedAnswer as error:
+                raise not_s3(self._place) from error
+            total += size
+            if marker is None or marker == query.get("part-number-marker"):
+                return total
+            query["part-number-marker"] = marker
+
+    def _require_none_left_over(self) -> None:
+        """A new upload beside parts that could not be removed would take up more than its object."""
+        with self._lock:
+            left = bool(self._left_over)
+        if left:
+            raise Unreachable(
+                T(
+                    "An earlier upload broke off, and its parts in {place} are not removed yet.",
+                    place=self._place.location,
+                ),
+                safe=T("Nothing more was sent."),
+                todo=T("It is tried again by itself; if it lasts, ask your service provider."),
+                transient=True,
+            )
 
     def _tidy(self) -> None:
         with self._lock:
@@ -134,7 +179,7 @@ class MultipartUploads:
                 uploads, markers = parse_uploads(body)
             except MalformedAnswer as error:
                 raise not_s3(self._place) from error
-            found += (upload for upload in uploads if self._place.own_key(upload.key))
+            found += (upload for upload in uploads if upload.key.startswith(prefix))
             if markers is None or markers == (query.get("key-marker"), query.get("upload-id-marker")):
                 return found
             query["key-marker"], query["upload-id-marker"] = markers

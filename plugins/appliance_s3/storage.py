@@ -6,23 +6,30 @@ is not there (`stat` asks again in a way that is told why), and a bucket that ma
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from appliance.storage.interface import (
     Buffer,
+    ClockSkewed,
     ObjectInfo,
     ObjectNotFound,
     PlaceNotFound,
     StorageError,
+    Unlisted,
     check_key,
 )
-from appliance_s3.answers import MalformedAnswer, parse_page
+from appliance_s3.answers import MalformedAnswer, parse_page, parse_versioning, parse_versions
 from appliance_s3.client import Answer, S3Client
 from appliance_s3.errors import KeyMissing, RangeRefused, not_s3, too_short
 from appliance_s3.multipart import MultipartUploads
 from appliance_s3.place import DEFAULT_REGION
+
+_Answer = TypeVar("_Answer")
+_log = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
@@ -85,6 +92,14 @@ class S3Storage:
         if prefix:
             check_key(prefix)
         return self._list(prefix)
+
+    def unlisted(self) -> Unlisted:
+        """Older versions and the parts of unfinished uploads. What the key may not ask for is taken to be none."""
+        self._require_bucket()
+        uploads, parts = self._asked(self._uploads.parts, (0, 0), "unfinished uploads")
+        keeps = self._asked(self._keeps_versions, False, "versioning")
+        versions, size = self._asked(self._older_versions, (0, 0), "older versions") if keeps else (0, 0)
+        return Unlisted(parts + size, uploads + versions, keeps)
 
     def delete(self, key: str) -> None:
         check_key(key)
@@ -156,6 +171,41 @@ class S3Storage:
             if page.next_token == query.get("continuation-token"):
                 raise not_s3(self._place)
             query["continuation-token"] = page.next_token
+
+    def _asked(self, question: Callable[[], _Answer], otherwise: _Answer, about: str) -> _Answer:
+        try:
+            return question()
+        except StorageError as error:
+            if error.transient or isinstance(error, (PlaceNotFound, ClockSkewed)):
+                raise
+            _log.warning("%s: %s cannot be looked at: %s", self.location, about, error.what)
+            return otherwise
+
+    def _keeps_versions(self) -> bool:
+        with self._client.send("GET", self._place.bucket_url, query={"versioning": ""}) as answer:
+            body = answer.body()
+        try:
+            return parse_versioning(body)
+        except MalformedAnswer as error:
+            raise not_s3(self._place) from error
+
+    def _older_versions(self) -> tuple[int, int]:
+        """How many older versions there are below the prefix, and their bytes."""
+        root = self._place.object_key("")
+        query = {"versions": "", "encoding-type": "url", "prefix": root}
+        count = total = 0
+        while True:
+            with self._client.send("GET", self._place.bucket_url, query=query) as answer:
+                body = answer.body()
+            try:
+                page = parse_versions(body)
+            except MalformedAnswer as error:
+                raise not_s3(self._place) from error
+            sizes = [size for key, size in page.older if key.startswith(root)]
+            count, total = count + len(sizes), total + sum(sizes)
+            if page.markers is None or page.markers == (query.get("key-marker"), query.get("version-id-marker")):
+                return count, total
+            query["key-marker"], query["version-id-marker"] = page.markers
 
     def _require_bucket(self) -> None:
         """Makes the bucket, once, if that is allowed and it is not there."""

@@ -90,13 +90,22 @@ def test_a_restore_leaves_no_path_in_the_evidence(box: Box) -> None:
 
 def test_a_replication_leaves_what_it_measured_and_what_it_was_refused(box: Box) -> None:
     details = {
-        "capacity": {"capacity_bytes": 500, "reserve_bytes": 5, "used_bytes": 400, "left_bytes": 95, "objects": 9},
+        "capacity": {
+            "capacity_bytes": 500,
+            "reserve_bytes": 5,
+            "used_bytes": 400,
+            "left_bytes": 95,
+            "objects": 9,
+            "unlisted_bytes": 40,
+            "collected_bytes": None,
+        },
         "refused": [{"snapshot": "ab" * 32, "needed_bytes": 200, "left_bytes": 95, "what": {}}],
     }
     witness(box.agreement, "job-2", ReplicateJob(), NOW, NOW, JobReport(Outcome.REFUSED, T("Done."), 28, 3, details))
     job, usage, refused = entries(box)
     assert (job["kind"], job["payload"]["outcome"]) == ("job", "refused")
-    assert usage["payload"] == {"job": "job-2", "capacity_bytes": 500, "used_bytes": 400, "objects": 9}
+    counted = {"capacity_bytes": 500, "used_bytes": 400, "objects": 9, "unlisted_bytes": 40, "collected_bytes": None}
+    assert usage["payload"] == {"job": "job-2", **counted}
     assert refused["payload"] == {"job": "job-2", "snapshot": "ab" * 32, "needed_bytes": 200, "left_bytes": 95}
     assert box.agreement.evidence_head == box.agreement.evidence.verify()
 

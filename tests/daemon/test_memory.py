@@ -65,24 +65,11 @@ def test_silence_counts_from_when_it_began(state: State) -> None:
     assert memory.place("cloud", "s3:another").reachable is None, "what is known is of that place"
 
 
-def test_what_waits_for_room_is_known_until_it_went(state: State) -> None:
+def test_a_replication_tells_what_the_cloud_holds(state: State) -> None:
     memory = Memory(state)
-
-    def replicated(refused: list[int]) -> None:
-        details = {
-            "capacity": {"used_bytes": 7, "objects": 2, "capacity_bytes": 10},
-            "cloud": {"location": "s3:x", "stored_bytes": 7, "snapshots": 1},
-            "refused": [{"needed_bytes": needed} for needed in refused],
-            "refused_count": len(refused),
-        }
-        report = JobReport(Outcome.REFUSED if refused else Outcome.DONE, T("x"), 0, details=details)
-        memory.ended("1", ReplicateJob(), NOON, LATER, report)
-
-    replicated([5, 9])
-    assert memory.waiting() == (2, 5)
-    assert (state.usages()[0].used_bytes, memory.place("cloud", "s3:x").snapshots) == (7, 1)
-    replicated([])
-    assert memory.waiting() == (0, None)
+    details = {"cloud": {"location": "s3:x", "stored_bytes": 7, "snapshots": 1}}
+    memory.ended("1", ReplicateJob(), NOON, LATER, JobReport(Outcome.DONE, T("x"), 0, details=details))
+    assert memory.place("cloud", "s3:x").snapshots == 1
 
 
 def test_a_mistyped_name_is_no_trouble_of_the_box(state: State) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -131,14 +131,46 @@ def test_stopping_comes_before_everything() -> None:
         (449_999_999_999, {"capacity.warning": Severity.WARNING}, "80 %"),
         (450_000_000_000, {"capacity.warning": Severity.WARNING}, "90 %"),
         (498_999_999_999, {"capacity.warning": Severity.WARNING}, "90 %"),
-        (499_000_000_000, {"capacity.reached": Severity.ATTENTION}, ""),
+        (499_000_000_000, {"capacity.full": Severity.ATTENTION}, ""),
+        (499_999_999_999, {"capacity.full": Severity.ATTENTION}, ""),
         (500_000_000_000, {"capacity.reached": Severity.ATTENTION}, ""),
+        (500_000_000_001, {"capacity.exceeded": Severity.ATTENTION}, ""),
     ],
 )
 def test_capacity_is_judged_to_the_byte(used: int, expected: dict[str, Severity], subject: str | None) -> None:
     facts = good_facts(capacity=CapacityStatus(500_000_000_000, used, 1_000_000_000, NOW))
     assert codes(facts) == expected
     assert [problem.subject for problem in compose(facts, NOW).problems] == ([] if subject is None else [subject])
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [
+        (499_999_999_999, "capacity.warning"),
+        (500_000_000_000, "capacity.reached"),
+        (520_000_000_000, "capacity.exceeded"),
+    ],
+)
+def test_a_capacity_that_holds_nothing_back_is_told_of_and_no_more(used: int, expected: str) -> None:
+    capacity = CapacityStatus(500_000_000_000, used, 0, NOW, meter="collected", holds=False)
+    status = compose(good_facts(capacity=capacity), NOW)
+    assert [problem.code for problem in status.problems] == [expected]
+    assert status.state is State.WARNING
+    assert "Nothing more is sent" not in str(status.reason)
+
+
+@pytest.mark.parametrize(
+    ("full_on", "apply_by", "told"),
+    [(20, None, True), (31, None, False), (60, 29, True), (60, 40, False), (None, None, False)],
+)
+def test_a_capacity_that_will_be_full_soon_is_told_in_time(
+    full_on: int | None, apply_by: int | None, told: bool
+) -> None:
+    def on(days: int | None) -> date | None:
+        return None if days is None else (NOW + timedelta(days=days)).date()
+
+    capacity = CapacityStatus(10**12, 10**11, 0, NOW, full_on=on(full_on), apply_by=on(apply_by))
+    assert codes(good_facts(capacity=capacity)) == ({"capacity.forecast": Severity.WARNING} if told else {})
 
 
 def test_a_threshold_that_makes_no_sense_is_no_threshold() -> None:

@@ -35,6 +35,7 @@ def test_words_stay_whole_and_japanese_lines_do_not_begin_with_a_full_stop() -> 
     assert wrap("abcdefghij", 4) == ["abcd", "efgh", "ij"]
     assert wrap("a b", 80, "  ") == ["a b"]
     assert wrap("", 80) == [""]
+    assert wrap(" か、", 4) == ["か、"]
 
 
 def test_columns_are_counted_as_a_terminal_shows_them() -> None:

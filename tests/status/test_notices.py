@@ -58,7 +58,10 @@ def test_the_capacity_is_one_scale() -> None:
     assert told(GOOD, with_used(800)) == [("capacity.warning", Severity.WARNING)]
     assert told(with_used(800), with_used(810)) == []
     assert told(with_used(810), with_used(900)) == [("capacity.warning", Severity.WARNING)]
-    assert told(with_used(900), with_used(990)) == [("capacity.reached", Severity.ATTENTION)]
+    assert told(with_used(900), with_used(990)) == [("capacity.full", Severity.ATTENTION)]
+    assert told(with_used(990), with_used(1000)) == [("capacity.reached", Severity.ATTENTION)]
+    assert told(with_used(1000), with_used(1000)) == [], "no second mail"
+    assert told(with_used(1000), with_used(1001)) == [("capacity.exceeded", Severity.ATTENTION)]
     assert told(with_used(990), with_used(900)) == []
     assert told(with_used(900), with_used(100)) == [("capacity.warning", Severity.INFO)]
     assert told(GOOD, with_used(900)) == [("capacity.warning", Severity.WARNING)], "one crossing, one notice"
@@ -73,7 +76,7 @@ def test_after_a_restart_nothing_is_told_again() -> None:
 
 
 def test_when_nothing_is_known_what_is_wrong_is_told() -> None:
-    assert told(None, with_used(990)) == [("capacity.reached", Severity.ATTENTION)]
+    assert told(None, with_used(990)) == [("capacity.full", Severity.ATTENTION)]
     assert told(None, GOOD) == []
 
 

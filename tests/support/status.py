@@ -57,6 +57,9 @@ capacities = st.builds(
     reserve_bytes=st.integers(0, 10**9),
     waiting_snapshots=st.integers(0, 3),
     needed_bytes=st.none() | sizes,
+    holds=st.booleans(),
+    full_on=st.none() | st.dates(),
+    apply_by=st.none() | st.dates(),
 )
 plugins = st.builds(PluginStatus, state=st.sampled_from(["active", "set-aside"]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import BackupJob
-from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure
+from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
 from appliance.repository import Repository
 from appliance.sources.interface import Source
 from appliance.state import State
@@ -53,8 +53,12 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
     ):
         repository = box.open_home()
         with closing(repository.storage):
-            if isinstance(repository.storage, GatedStorage):
-                _rehearse(box, repository.storage, source, plan_for, on_progress, is_cancelled)
+            cloud = repository.storage if isinstance(repository.storage, GatedStorage) else None
+            if cloud is not None:
+                try:
+                    _rehearse(box, cloud, source, plan_for, on_progress, is_cancelled)
+                except CapacityExceeded as error:
+                    return _refused(error, usage_of(box, cloud, repository))
             with repository.lock(now=box.clock):
                 report = execute_backup(
                     repository,
@@ -66,11 +70,22 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
                     cancelled=is_cancelled,
                 )
             home = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(repository.storage)}
+            counted = {} if cloud is None else {"capacity": usage_of(box, cloud, repository), **_NOTHING_REFUSED}
     if report.snapshot is not None:
         Forgotten(box.state).note_source(job.source, report.snapshot.paths)
     if report.outcome is Outcome.DONE and report.snapshot is not None and report.snapshot.parent is None:
         rereads.done(job.source, box.clock())
-    return _backup_report(report, home)
+    return _backup_report(report, {"home": home, **counted})
+
+
+_NOTHING_REFUSED: Mapping[str, Any] = {"refused": [], "refused_count": 0}
+
+
+def _refused(error: CapacityExceeded, capacity: Mapping[str, Any]) -> JobReport:
+    """Nothing was sent: the snapshot would not have fitted."""
+    refused = {"snapshot": None, "needed_bytes": error.needed, "left_bytes": error.left}
+    details = {"capacity": capacity, "refused": [refused], "refused_count": 1}
+    return JobReport(Outcome.REFUSED, error.what, int(error.exit_code), details=details, error=error)
 
 
 class _Rereads:
@@ -112,7 +127,7 @@ def _rehearse(
         raise CapacityExceeded(rehearsal.bytes_put, usage.left_for_data, usage.limits.capacity or 0)
 
 
-def _backup_report(report: BackupReport, home: dict[str, Any]) -> JobReport:
+def _backup_report(report: BackupReport, places: Mapping[str, Any]) -> JobReport:
     counts = report.summary
     figures = {
         "files": counts.total_files_processed,
@@ -151,6 +166,6 @@ def _backup_report(report: BackupReport, home: dict[str, Any]) -> JobReport:
         "unreadable": [{"path": one.path, "why": one.why.to_json()} for one in report.unreadable[:LISTED]],
         "not_crossed": list(report.not_crossed[:LISTED]),
         "lost": report.lost,
-        "home": home,
+        **places,
     }
     return JobReport(report.outcome, summary, EXIT_CODES[report.outcome], counts.total_bytes_processed, details)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from appliance.box import Box
-from appliance.capacity import CapacityExceeded
+from appliance.capacity import CapacityExceeded, GatedStorage, collected_bytes
+from appliance.contract.profile import Meter
 from appliance.errors import ExitCode
 from appliance.repository import Repository
 from appliance.status.model import Outcome, Progress
@@ -49,8 +51,27 @@ def reading(box: Box, repository: Repository) -> Iterator[None]:
         yield
 
 
+def usage_of(box: Box, cloud: GatedStorage, repository: Repository | None) -> dict[str, Any]:
+    """What the contract counts, after a job on the cloud; what is collected, by the snapshots of `repository`."""
+    usage, contract = cloud.ledger.usage, box.contract
+    collects = contract.profile.meter is Meter.COLLECTED
+    return {
+        "capacity_bytes": contract.capacity,
+        "reserve_bytes": usage.limits.reserve,
+        "used_bytes": usage.used,
+        "left_bytes": usage.left_for_data,
+        "objects": usage.objects,
+        "unlisted_bytes": usage.unlisted,
+        "collected_bytes": collected_bytes(repository.snapshots()) if repository is not None and collects else None,
+    }
+
+
 def measure(storage: Storage) -> dict[str, int]:
-    """What a place holds: bytes and snapshots, by listing it."""
+    """What a place holds, bytes and snapshots: by listing it, or as the gate before it has just counted."""
+    if isinstance(storage, GatedStorage):
+        ledger = storage.ledger
+        snapshots = sum(key.startswith("snapshots/") for key in ledger.objects())
+        return {"stored_bytes": ledger.usage.used, "snapshots": snapshots}
     stored = snapshots = 0
     for info in storage.list():
         stored += info.size

@@ -11,7 +11,7 @@ from appliance.capacity import CapacityExceeded, GatedStorage
 from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, error_to_json
-from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress
+from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
 from appliance.replication import ReplicationReport, mirror
 from appliance.repository import NotARepository, Repository, RepositoryLocked
 from appliance.repository.files import file_name
@@ -40,19 +40,8 @@ def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> Job
             if report.carried:
                 there_now = cloud.ledger.objects()
                 forgotten.carried({file_name(key) for key in there_now if key.startswith("snapshots/")})
-            usage = cloud.ledger.usage
-            capacity = {
-                "capacity_bytes": usage.limits.capacity,
-                "reserve_bytes": usage.limits.reserve,
-                "used_bytes": usage.used,
-                "left_bytes": usage.left_for_data,
-                "objects": usage.objects,
-            }
-            there = {
-                "location": box.cloud_location,
-                "stored_bytes": usage.used,
-                "snapshots": sum(key.startswith("snapshots/") for key in cloud.ledger.objects()),
-            }
+            capacity = usage_of(box, cloud, vault)
+            there = {"location": box.cloud_location, **measure(cloud)}
     return _replication_report(report, capacity, there)
 
 

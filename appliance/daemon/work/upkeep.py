@@ -122,7 +122,7 @@ def _limits(box: Box, home: Repository) -> PruneLimits:
         usage = home.storage.ledger.usage
         capacity = usage.limits.capacity
         return limits if capacity is None else limits.within(capacity - usage.used - usage.claimed, index_bytes)
-    capacity = box.capacity if box.has_cloud else None
+    capacity = box.contract.limit if box.has_cloud else None
     if capacity is None:
         return limits
     last = next(iter(box.state.usages()), None)
