@@ -13,6 +13,7 @@ from typing import Any
 from appliance.contract.amend import amended, apply
 from appliance.contract.box_state import Action, BoxState, Case, Condition, Standing, in_force, judge, unsaid
 from appliance.contract.capacity import Figures, findings, held_by_provider
+from appliance.contract.collection import network_findings
 from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
 from appliance.contract.directive import Amendment, Directive, MalformedDirective, Recorded
 from appliance.contract.entitlement import Entitlement, MalformedEntitlement
@@ -110,8 +111,10 @@ class Agreement:
         state: Callable[[], State],
         profiles: Callable[[], Mapping[str, ServiceProfile]],
         clock: Callable[[], datetime],
+        cloud: str = "",
     ) -> None:
         self._settings = settings
+        self._cloud = cloud
         self._state = state
         self._find_profiles = profiles
         self._begun = (state_dir / "state.db").exists
@@ -169,8 +172,12 @@ class Agreement:
         if profile.meter is Meter.NONE:
             capacity = None
         figures = self.metering.figures(now) if self._begun() else Figures(now)
-        found = findings(profile, capacity, figures)
-        standing = judge(Case(profile.terms or unsaid(), entitlement, mine, now, found, clock_trusted=trusted))
+        terms = profile.terms or unsaid()
+        found = (
+            *findings(profile, capacity, figures),
+            *network_findings(terms, entitlement, self._cloud, None, now),
+        )
+        standing = judge(Case(terms, entitlement, mine, now, found, clock_trusted=trusted))
         return Contract(profile, capacity, self._reserve(profile, capacity, figures), standing, entitlement)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:

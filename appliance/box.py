@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 from appliance.agreement import Agreement, Contract
 from appliance.capacity import GatedStorage, GatedTries, Ledger
 from appliance.contract.box_state import Action
+from appliance.contract.collection import part_limit
 from appliance.contract.profile import ServiceProfile
+from appliance.contracted import as_contracted
 from appliance.errors import KurabakoError
 from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
@@ -135,6 +137,7 @@ class Box:
             state=lambda: self.state,
             profiles=self.plugins.profiles,
             clock=self.clock,
+            cloud=self.cloud_location,
         )
 
     @property
@@ -220,7 +223,8 @@ class Box:
     def raw_cloud_storage(self) -> Storage:
         """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
         cloud = self.require_cloud()
-        return self.plugins.open_storage(cloud.url, cloud.options())
+        limit = part_limit(self.contract.terms, cloud.part_limit)
+        return self.plugins.open_storage(cloud.url, {**cloud.options(), "part_limit": limit})
 
     def cloud_storage(self) -> RetryingStorage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
@@ -317,9 +321,10 @@ class Box:
         """Every source that is there now, and every designated one, there or not; by id. Asks the plugins."""
         designated = {designation.source.id: designation for designation in self.state.designations()}
         known = {}
-        now = self.clock()
-        for found in self.plugins.discover_sources(self.context):
-            self.state.saw(found, now)
+        now, contract = self.clock(), self.contract
+        for seen in self.plugins.discover_sources(self.context):
+            self.state.saw(seen, now)
+            found = as_contracted(seen, self.policies.of(seen), contract, self.state, cloud=self.has_cloud)
             designation = designated.pop(found.id, None)
             known[found.id] = KnownSource(found, designation.at if designation else None)
         for designation in designated.values():
@@ -339,13 +344,16 @@ class Box:
     def designate(self, source_id: str) -> FoundSource:
         """Marks a source for backing up; `SourceNotFound` or `NotCollectable` when that makes no sense."""
         found = self.find_source(source_id).found
+        self._require_collectable(found)
+        self.state.designate(found, self.clock())
+        return found
+
+    def _require_collectable(self, found: FoundSource) -> None:
         if not found.collectable:
             raise NotCollectable(
                 T("{source} cannot be backed up: {why}", source=found.title, why=found.why_not or ""),
                 safe=T("Nothing was changed."),
             )
-        self.state.designate(found, self.clock())
-        return found
 
     def undesignate(self, source_id: str) -> None:
         """Ends backing up a source; its snapshots stay."""
@@ -380,6 +388,7 @@ class Box:
                 safe=T("Its earlier snapshots are unharmed."),
                 todo=T("Plug the disk in, or start the server that has the share, and run the backup again."),
             )
+        self._require_collectable(known.found)
         policy = self.policies.of(known.found)
         source = self.plugins.open_source(self.context, known.found, OpenOptions(policy.cross_file_systems))
         return ThrottledSource(source, policy.read_limit) if policy.read_limit else source

@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from appliance import __version__
 from appliance.backup.files import SMALL, Events, FileTask, is_large
 from appliance.backup.folders import Folder, Folders
+from appliance.backup.names import named
 from appliance.backup.nodes import is_same, node_of
 from appliance.backup.parent import ParentSnapshot
 from appliance.backup.plan import BackupPlan, path_names, shown
@@ -35,7 +37,7 @@ from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSy
 from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
 from appliance.status.model import Outcome, Progress
-from appliance.text import T
+from appliance.text import T, Text
 
 PROGRAM = f"kurabako {__version__}"
 _DIR = EntryType.DIR
@@ -212,6 +214,8 @@ class _Run:
         self._report_progress(path)
         try:
             entries = list_directory(source, path, self._selection)
+            if (refuse := self._plan.refuse_name) is not None:
+                entries = named(entries, refuse, partial(self._refused_name, source, path))
         except OtherFileSystem:
             self._not_crossed.append(shown(source, path))
             return []
@@ -350,6 +354,9 @@ class _Run:
             if error.lost:
                 self._lost.add(source.id)
             self._unreadable.append(Unreadable(shown(source, path), error.what))
+
+    def _refused_name(self, source: Source, path: Path, name: bytes, why: Text) -> None:
+        self._on_error(source, (*path, name), SourceError(why))
 
     def _report_progress(self, path: Path) -> None:
         if self._on_progress is None:

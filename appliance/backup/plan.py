@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from appliance.backup.names import RefuseName
 from appliance.backup.report import LOST_TAG
 from appliance.errors import ExitCode, KurabakoError
 from appliance.repository import Repository, Snapshot, SnapshotSummary
@@ -48,6 +49,7 @@ class BackupPlan:
     includes: tuple[str, ...]
     settle: float
     parent: Snapshot | None
+    refuse_name: RefuseName | None = None
 
     @property
     def expected_files(self) -> int | None:
@@ -88,12 +90,14 @@ def plan_backup(
     excludes: Sequence[str] = (),
     includes: Sequence[str] = (),
     settle: float = 0.0,
+    refuse_name: RefuseName | None = None,
     parent: str | None = AUTO,
 ) -> BackupPlan:
     """Plans one snapshot of one or several sources. Nothing is written.
 
     `excludes` and `includes` are patterns (`appliance.sources.selection`). Files that were modified within the last
-    `settle` seconds are read at the end of the run. `parent` names the snapshot whose unchanged files are not read
+    `settle` seconds are read at the end of the run. What `refuse_name` does not let be collected is reported. `parent`
+    names the snapshot whose unchanged files are not read
     again: `AUTO`, an id or `latest`, or None to read everything. The repository's index is loaded if that has not been
     done. Raises `OverlappingSources`, `PatternError`, `SnapshotNotFound` and what reading the repository raises.
     """
@@ -120,6 +124,7 @@ def plan_backup(
         includes=tuple(includes),
         settle=settle,
         parent=found,
+        refuse_name=refuse_name,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ import msgspec
 from appliance.backup import AUTO, BackupPlan, BackupReport, execute_backup, plan_backup
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage, RehearsalStorage
+from appliance.contract.collection import refuse_name
+from appliance.contract.conduct import FileNames
 from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
@@ -21,7 +24,7 @@ from appliance.repository import Repository
 from appliance.sources.interface import Source
 from appliance.state import State
 from appliance.status.model import Outcome
-from appliance.text import T
+from appliance.text import T, Text
 from appliance.units import format_size
 
 _READ_WHOLE = "read-whole:"
@@ -33,6 +36,7 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
     policy = box.policies.of(found)
     readers = policy.readers_for(found.medium)
     rereads = _Rereads(box.state)
+    names = box.contract.terms.file_names if policy.filename_policy else None
     everything = rereads.is_due(job.source, policy.reread_days, box.clock())
 
     def plan_for(repository: Repository, source: Source) -> BackupPlan:
@@ -44,6 +48,7 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
             excludes=policy.excluded,
             includes=policy.include,
             settle=policy.settle,
+            refuse_name=None if names is None else partial(_refused_name, names),
             parent=None if everything else AUTO,
         )
 
@@ -78,12 +83,18 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
     return _backup_report(report, {"home": home, **counted})
 
 
+def _refused_name(rule: FileNames, name: bytes) -> Text | None:
+    refused = refuse_name(rule, name)
+    return refused.sentence if refused is not None else None
+
+
 _NOTHING_REFUSED: Mapping[str, Any] = {"refused": [], "refused_count": 0}
 
 
 def _refused(error: CapacityExceeded, capacity: Mapping[str, Any]) -> JobReport:
     """Nothing was sent: the snapshot would not have fitted."""
-    refused = {"snapshot": None, "needed_bytes": error.needed, "left_bytes": error.left}
+    what = error.what.to_json()
+    refused = {"snapshot": None, "needed_bytes": error.needed, "left_bytes": error.left, "what": what}
     details = {"capacity": capacity, "refused": [refused], "refused_count": 1}
     return JobReport(Outcome.REFUSED, error.what, int(error.exit_code), details=details, error=error)
 
