@@ -27,7 +27,7 @@ from appliance.recovery_key import new_recovery_key, write_recovery_key
 from appliance.repository import NotARepository, Repository
 from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
-from appliance.sources.throttled import ThrottledSource
+from appliance.sources.throttled import throttled
 from appliance.state import State
 from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
 from appliance.storage.interface import ObjectNotFound, PlaceNotFound, Storage
@@ -391,4 +391,4 @@ class Box:
         self._require_collectable(known.found)
         policy = self.policies.of(known.found)
         source = self.plugins.open_source(self.context, known.found, OpenOptions(policy.cross_file_systems))
-        return ThrottledSource(source, policy.read_limit) if policy.read_limit else source
+        return throttled(source, policy.read_limit) if policy.read_limit else source

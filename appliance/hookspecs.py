@@ -19,12 +19,13 @@ from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions,
 from appliance.status.model import Severity
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.storage.interface import StorageKind
+from appliance.targets.interface import RestoreTarget
 from appliance.text import Text
 
 if TYPE_CHECKING:  # Slow to import, and needed only where a plugin hands one out: `plugins.promises` finds them then.
     import typer
     from fastapi import APIRouter
-    from pydantic import BaseModel
+    from pydantic import BaseModel, SecretStr
 
     from appliance.contract.profile import ServiceProfile
     from appliance.hardware import Board
@@ -62,6 +63,20 @@ class PluginContext:
     board: Board | None = None
     own_paths: tuple[Path, ...] = ()
     timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class PlaceKind:
+    """Places whose URLs begin with `scheme://`.
+
+    `open_source` and `open_target` are called with the whole URL and with a password, if there is one, and open what is
+    there. They raise `KurabakoError`s, or a `ValueError` with a sentence for a URL that makes no sense.
+    """
+
+    scheme: str
+    title: Text
+    open_source: Callable[[str, SecretStr | None], Source] = field(compare=False)
+    open_target: Callable[[str, SecretStr | None], RestoreTarget] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,11 @@ class KurabakoSpec:
     @hookspec
     def storages(self) -> Iterable[StorageKind]:
         """Kinds of storage this plugin can open, by the scheme of their URL."""
+        raise NotImplementedError
+
+    @hookspec
+    def places(self, context: PluginContext) -> Iterable[PlaceKind]:
+        """Kinds of places that a person may name by URL, to back up what is there or to restore into them."""
         raise NotImplementedError
 
     @hookspec

@@ -23,7 +23,7 @@ from appliance.backup.nodes import is_same, node_of
 from appliance.backup.parent import ParentSnapshot
 from appliance.backup.plan import BackupPlan, path_names, shown
 from appliance.backup.readers import FileReaders
-from appliance.backup.remote import inherit, inherited_streams, is_remote, opens, streams
+from appliance.backup.remote import inherit, inherited_streams, opens, streams
 from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
 from appliance.backup.settling import Settling, StillWritten
 from appliance.repository import (
@@ -236,7 +236,7 @@ class _Run:
         same: list[Node] = []
         unchanged = unchanged_bytes = 0
         tasks: list[FileTask] = []
-        trusts_inode, remote = source.trusts_inode, is_remote(source)
+        trusts_inode = source.trusts_inode
         reads_at_once = path is not None and isinstance(source, LocalTree)
         folder.known = len(known)
         for entry in entries:
@@ -258,8 +258,8 @@ class _Run:
             if previous is None and reads_at_once and entry.type is _FILE and entry.size <= SMALL:
                 tasks.append(FileTask(source, entry_path, entry, node_of(entry), None, folder, incomplete=True))
                 continue
-            inherits = remote and inherit(entry, previous)
-            comes_later = inherits or (remote and opens(entry, previous))
+            inherits = inherit(source, entry, previous)
+            comes_later = inherits or opens(source, entry, previous)
             if not comes_later and not self._complete(source, entry_path, entry):
                 if self._is_lost(source):
                     break

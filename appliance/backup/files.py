@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import note_xattrs
-from appliance.backup.remote import describe, is_remote, streams
+from appliance.backup.remote import describe, streams
 from appliance.backup.second import Answer
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
 from appliance.repository.writer import SealedBlob
-from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile
+from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile, is_remote
 from appliance.storage.interface import Buffer
 from appliance.text import T
 

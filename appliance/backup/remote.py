@@ -7,23 +7,19 @@ time since the parent snapshot is not asked for at all. Its streams are files be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeGuard
 
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.repository import Node
-from appliance.sources.interface import Entry, EntryType, Path, RemoteSource, Source
+from appliance.sources.interface import Entry, EntryType, Path, Source, is_remote
 
 _MADE_BY_COMPLETE = "windows.security_descriptor"
 
 
-def is_remote(source: Source) -> TypeGuard[RemoteSource]:
-    return hasattr(source, "open_many")
-
-
-def inherit(entry: Entry, previous: Node | None) -> bool:
+def inherit(source: Source, entry: Entry, previous: Node | None) -> bool:
     """Whether the parent snapshot's `previous` tells all of the file's metadata, which are then the entry's."""
     if (
-        previous is None
+        not is_remote(source)
+        or previous is None
         or entry.type is not EntryType.FILE
         or not entry.ctime_ns
         or entry.ctime_ns != previous.ctime_ns
@@ -34,9 +30,11 @@ def inherit(entry: Entry, previous: Node | None) -> bool:
     return True
 
 
-def opens(entry: Entry, previous: Node | None) -> bool:
+def opens(source: Source, entry: Entry, previous: Node | None) -> bool:
     """Whether the file will be opened, which completes it."""
-    return entry.type is EntryType.FILE and not is_unchanged(node_of(entry), previous, trusts_inode=False)
+    if not is_remote(source) or entry.type is not EntryType.FILE:
+        return False
+    return not is_unchanged(node_of(entry), previous, trusts_inode=False)
 
 
 def inherited_streams(name: bytes, known: Mapping[bytes, Node]) -> list[Node]:

@@ -84,12 +84,13 @@ def restore(
     arguments: dict[str, Any] = {
         "snapshot": name,
         "path": path,
-        "target": str(target.absolute()),
+        "target": target,
         "cloud": place is Place.CLOUD,
     }
     with opened_box(context) as box:
-        # The service may write nowhere but in its own folders. Whoever asks for files has them written as themselves.
-        here = is_served_by_another(box)
+        # The service may write nowhere but in its own folders. Whoever asks for files has them written as themselves,
+        # and to a share with the password that they have in their environment.
+        here = is_served_by_another(box) or "://" in target
         run_jobs(printer(context, as_json), box, "restore", arguments, lambda: [RestoreJob(**arguments)], here=here)
 
 

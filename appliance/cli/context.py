@@ -25,17 +25,23 @@ class NoTarget(KurabakoError):
     exit_code = ExitCode.USAGE
 
 
-def _target(folder: str) -> Path:
-    if not folder:
+def _target(place: str) -> str:
+    if not place:
         raise NoTarget(T("--target names no folder."), safe=T("Nothing was written."))
-    return Path(folder)
+    return place if "://" in place else str(Path(place).absolute())
 
 
 TargetOption = Annotated[
-    Path,
-    typer.Option("--target", "-t", parser=_target, metavar="FOLDER", help=T("The folder to restore into.").message),
+    str,
+    typer.Option(
+        "--target",
+        "-t",
+        parser=_target,
+        metavar="PLACE",
+        help=T("The folder to restore into, or a share: smb://user@server/share/path.").message,
+    ),
 ]
-"""Where to restore to."""
+"""Where to restore to: an absolute path or a URL."""
 
 
 @dataclass(frozen=True)

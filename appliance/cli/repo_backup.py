@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +14,7 @@ from appliance.backup import BackupPlan, BackupReport, Unreadable, execute_backu
 from appliance.capacity import CapacityExceeded, GatedStorage, Ledger, RehearsalStorage
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.output import Printer
+from appliance.cli.places import source_at
 from appliance.cli.repo_session import (
     Access,
     PasswordFileOption,
@@ -27,13 +27,15 @@ from appliance.cli.repo_session import (
 from appliance.errors import ExitCode
 from appliance.repository import Repository
 from appliance.sources.interface import Entry, EntryType, Source, SourceNotFound
-from appliance.sources.local import LocalSource
 from appliance.sources.patterns import PatternError
 from appliance.sources.selection import Selection
 from appliance.sources.walk import walk
 from appliance.status.model import Outcome
 from appliance.text import T
 from appliance.units import format_size, parse_size
+
+_REMOTE_READERS = 4
+"""Files, or batches of small ones, read at once from places that take time to answer."""
 
 _ENTRY_BYTES = 4096
 """What a name and its metadata may take at most in a tree, for an estimate that is never too low in practice."""
@@ -56,7 +58,10 @@ def register(app: typer.Typer) -> None:
 
 def backup(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help=T("What to back up.").message)],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help=T("What to back up; also a share: smb://user@server/share/path.").message),
+    ],
     capacity: Annotated[
         str,
         typer.Option(
@@ -102,7 +107,13 @@ def backup(
                 _rehearse(out, storage, password, plan, sources, cancelled)
             with out.progress(T("Backup")) as on_progress:
                 report = execute_backup(
-                    repository, plan, sources, now=_now, on_progress=on_progress, cancelled=cancelled
+                    repository,
+                    plan,
+                    sources,
+                    now=_now,
+                    workers=_REMOTE_READERS if any("://" in path for path in paths) else 1,
+                    on_progress=on_progress,
+                    cancelled=cancelled,
                 )
     finally:
         storage.close()
@@ -129,17 +140,17 @@ def _require_patterns(excludes: Sequence[str]) -> None:
         raise typer.BadParameter(str(error), param_hint="--exclude") from None
 
 
-def _sources(paths: Sequence[Path]) -> tuple[list[LocalSource], list[Unreadable]]:
+def _sources(paths: Sequence[str]) -> tuple[list[Source], list[Unreadable]]:
     """What is there to be backed up, and what is not there. Raises `SourceNotFound` when nothing is."""
-    sources: list[LocalSource] = []
+    sources: list[Source] = []
     absent: list[Unreadable] = []
     for path in paths:
         try:
-            sources.append(LocalSource(path))
+            sources.append(source_at(path))
         except SourceNotFound as error:
             if len(paths) == 1:
                 raise
-            absent.append(Unreadable(str(path), error.what))
+            absent.append(Unreadable(path, error.what))
     if not sources:
         raise SourceNotFound(
             T("None of the paths is there."), todo=T("Check their names and that their disks are connected.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from appliance.cli.context import JsonOption, TargetOption, printer
+from appliance.cli.places import target_at
 from appliance.cli.repo_session import NoLockOption, PasswordFileOption, RepoOption, interruptible, opened
 from appliance.errors import ExitCode
 from appliance.restore import execute_restore, plan_restore
 from appliance.status.model import Outcome
-from appliance.targets.local import LocalTarget
 from appliance.text import T
 from appliance.units import format_size
 
@@ -39,11 +40,12 @@ def restore(
     name, _, path = snapshot.partition(":")
     with (
         opened(context, repo, password_file, lock=not no_lock) as repository,
+        closing(target_at(target)) as place,
         interruptible() as cancelled,
         out.progress(T("Restore")) as on_progress,
     ):
         found = repository.find_snapshot(name)
-        plan = plan_restore(repository, found, path, LocalTarget(target))
+        plan = plan_restore(repository, found, path, place)
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=cancelled)
     if report.outcome is Outcome.CANCELLED:
         raise KeyboardInterrupt
@@ -66,7 +68,7 @@ def restore(
             files=report.files,
             size=format_size(report.bytes),
             snapshot=found.short_id,
-            target=str(target),
+            target=target,
         )
     )
     if report.outcome is not Outcome.DONE:

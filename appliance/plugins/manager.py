@@ -6,12 +6,20 @@ import importlib.metadata
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from appliance.errors import KurabakoError
-from appliance.hookspecs import Check, CheckResult, CommandGroup, PluginContext, SettingsSection, WebExtension
+from appliance.errors import ExitCode, KurabakoError
+from appliance.hookspecs import (
+    Check,
+    CheckResult,
+    CommandGroup,
+    PlaceKind,
+    PluginContext,
+    SettingsSection,
+    WebExtension,
+)
 from appliance.plugins.handed import GuardedChannel, GuardedOutput, GuardedWatches, guarded_listener
 from appliance.plugins.promises import require
 from appliance.plugins.registry import DEFAULT_BUDGET, Plugin, PluginFailed, Registry, installed_entry_points
@@ -26,7 +34,16 @@ if TYPE_CHECKING:  # Slow to import.
 
     from appliance.contract.profile import ServiceProfile
 
+Opened = TypeVar("Opened")
+
 _PATH_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class PlaceUnknown(KurabakoError):
+    """A URL that makes no sense, or of a kind that no plugin reaches."""
+
+    code = "place.unknown"
+    exit_code = ExitCode.USAGE
 
 
 class StorageKindUnknown(KurabakoError):
@@ -121,6 +138,23 @@ class PluginManager:
         return self._registry.guard(owner, "storages", opened)
 
     # With settings
+
+    def open_place(
+        self, context: PluginContext, scheme: str, open_it: Callable[[PlaceKind], Opened], promised: type
+    ) -> Opened:
+        """What `open_it` makes of the kind of this scheme.
+
+        Raises `PlaceUnknown` for a scheme that nobody knows and for an address that makes no sense, `PluginFailed`, and
+        what the plugin says.
+        """
+        kinds = self._unique("places", lambda one: one.scheme, context=context)
+        for owner, kind in kinds:
+            if kind.scheme == scheme:
+                return self._registry.guard(owner, "places", partial(_opened_place, open_it, kind, promised))
+        raise PlaceUnknown(
+            T("No plugin reaches places of the kind {scheme}.", scheme=f"{scheme}:"),
+            todo=T("Write a path, or one of: {schemes}.", schemes=", ".join(f"{kind.scheme}:" for _, kind in kinds)),
+        )
 
     def context(self, sections: Mapping[str, BaseModel], state_dir: Path, run_dir: Path) -> PluginContext:
         """What hooks are given: `sections` are the plugins' settings by table, of which each plugin sees its own."""
@@ -255,6 +289,17 @@ class PluginManager:
                 return CheckResult(ok=False, what=error.what, severity=Severity.WARNING, todo=error.todo)
 
         return run
+
+
+def _opened_place(open_it: Callable[[PlaceKind], Opened], kind: PlaceKind, promised: type) -> Opened:
+    try:
+        opened = open_it(kind)
+    except ValueError as error:
+        raise PlaceUnknown(
+            T("The place cannot be opened: {why}.", why=_words(error)), todo=T("Correct its address.")
+        ) from error
+    require(opened, promised, f"a place of {kind.scheme}:")
+    return opened
 
 
 def _words(error: ValueError) -> Text | str:

@@ -85,6 +85,7 @@ class _Late(dict[str, Any]):
     _FROM: typing.ClassVar[Mapping[str, str]] = {
         "APIRouter": "fastapi",
         "BaseModel": "pydantic",
+        "SecretStr": "pydantic",
         "Board": "appliance.hardware",
         "ServiceProfile": "appliance.contract.profile",
     }

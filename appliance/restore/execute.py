@@ -277,6 +277,9 @@ class _Run:
             except OSError as error:
                 self._fail(path, refusal(error))
 
+        for path, failure in self._target.finish_files():
+            self._fail(path, refusal(failure))
+
     def describe_directories(self) -> None:
         for path, node in sorted(self._plan.folders, key=lambda folder: len(folder[0]), reverse=True):
             try:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from appliance.errors import KurabakoError
 from appliance.text import Text
@@ -130,6 +130,10 @@ class RemoteSource(Source, Protocol):
     def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
         """Opens each file, or says why it cannot be; an entry whose file is opened is then complete."""
         ...
+
+
+def is_remote(source: Source) -> TypeGuard[RemoteSource]:
+    return hasattr(source, "open_many")
 
 
 class WholeFile(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from appliance.sources.interface import Entry, Path, Source, SourceFile
+from appliance.sources.interface import Entry, Path, RemoteSource, Source, SourceError, SourceFile, is_remote
 from appliance.storage.throttled import TokenBucket
 
 
@@ -49,6 +49,25 @@ class ThrottledSource:
 
     def close(self) -> None:
         self._inner.close()
+
+
+class ThrottledRemoteSource(ThrottledSource):
+    """The same for a `RemoteSource`."""
+
+    def __init__(self, inner: RemoteSource, limit: int) -> None:
+        super().__init__(inner, limit)
+        self._remote = inner
+
+    def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
+        return [
+            opened if isinstance(opened, SourceError) else _ThrottledFile(opened, self._bucket)
+            for opened in self._remote.open_many(files)
+        ]
+
+
+def throttled(source: Source, limit: int) -> Source:
+    """`source`, from whose files at most `limit` bytes a second are read."""
+    return ThrottledRemoteSource(source, limit) if is_remote(source) else ThrottledSource(source, limit)
 
 
 class _ThrottledFile:

@@ -18,6 +18,7 @@ Semantics every implementation keeps:
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import Protocol
 
 from appliance.sources.interface import Entry, Path
@@ -75,6 +76,10 @@ class RestoreTarget(Protocol):
 
     def make_other(self, path: Path, entry: Entry) -> bool:
         """A symbolic link, device, pipe or socket, with its metadata."""
+        ...
+
+    def finish_files(self) -> Sequence[tuple[Path, OSError]]:
+        """Called once all but the directories' metadata is there; what had to wait until then and failed."""
         ...
 
     def describe_directory(self, path: Path, entry: Entry) -> bool:

@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path as FilePath
 
@@ -256,6 +256,9 @@ class LocalTarget:
             os.chmod(full, entry.mode)  # noqa: PTH101 - a pathlib path is text, this is not
         os.utime(path[-1], ns=(entry.atime_ns, entry.mtime_ns), dir_fd=fd, follow_symlinks=False)
         return complete
+
+    def finish_files(self) -> Sequence[tuple[Path, OSError]]:
+        return ()
 
     def describe_directory(self, path: Path, entry: Entry) -> bool:
         return self._describe(self._directory(path).fd, entry)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from appliance.hookspecs import Check, CheckResult, PluginContext, SettingsSection, hookimpl
+from pydantic import SecretStr
+
+from appliance.hookspecs import Check, CheckResult, PlaceKind, PluginContext, SettingsSection, hookimpl
 from appliance.sources.interface import FoundSource, Medium, Source, SourceNotFound
+from appliance.targets.interface import RestoreTarget
 from appliance.text import T
 from appliance_smb.address import ShareAddress
 from appliance_smb.settings import ShareSettings, SmbSettings
@@ -40,6 +43,23 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
         safe=T("Everything that was backed up before is safe."),
         todo=T("Add it to [[smb.shares]] again, or take back its designation."),
     )
+
+
+@hookimpl
+def places(context: PluginContext) -> Iterable[PlaceKind]:
+    settings = _settings(context)
+
+    def source(url: str, password: SecretStr | None) -> Source:
+        from appliance_smb.opening import login_for, open_share
+
+        return open_share(*login_for(url, password, settings), settings.sessions)
+
+    def target(url: str, password: SecretStr | None) -> RestoreTarget:
+        from appliance_smb.opening import login_for, open_target
+
+        return open_target(*login_for(url, password, settings), settings.sessions)
+
+    return [PlaceKind("smb", T("A share of another machine"), source, target)]
 
 
 @hookimpl

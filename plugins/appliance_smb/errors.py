@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.errors import KurabakoError
+from appliance.errors import ExitCode, KurabakoError
 from appliance.sources.interface import Path, SourceError, SourceNotFound
 from appliance.text import T, Text
 from appliance_smb.address import ShareAddress
@@ -59,6 +59,20 @@ class ShareForbidden(KurabakoError):
     """The user may log in, but not open the share."""
 
     code = "smb.access-denied"
+
+
+class PasswordMissing(KurabakoError):
+    """A URL names a user, and nothing says the password."""
+
+    code = "smb.no-password"
+    exit_code = ExitCode.USAGE
+
+
+def password_missing(address: ShareAddress) -> PasswordMissing:
+    return PasswordMissing(
+        T("There is no password for {user} on {server}.", user=address.user, server=address.server),
+        todo=T("Set KURABAKO_SMB_PASSWORD, or leave the user out to log in as a guest."),
+    )
 
 
 class Denied(SourceError):

@@ -12,11 +12,13 @@ from smbprotocol.connection import Connection
 from appliance.hookspecs import CheckResult
 from appliance.status.model import Severity
 from appliance.text import T
-from appliance_smb.address import ShareAddress
+from appliance_smb import errors
+from appliance_smb.address import ShareAddress, parse_address
 from appliance_smb.errors import LoginRefused, ShareUnreachable
 from appliance_smb.link import Link, Login, hang_up_after, negotiate, open_link
-from appliance_smb.settings import ShareSettings
+from appliance_smb.settings import ShareSettings, SmbSettings
 from appliance_smb.source import SmbSource
+from appliance_smb.target import SmbTarget
 
 _CHECK_SECONDS = 5.0
 
@@ -66,6 +68,26 @@ def open_share(address: ShareAddress, login: Login, sessions: int) -> SmbSource:
     except BaseException:
         link.close()
         raise
+
+
+def open_target(address: ShareAddress, login: Login, sessions: int) -> SmbTarget:
+    """The share, or the folder in it, to be restored into. Raises as `open_share` does."""
+    return SmbTarget(_logins.open(address, login, sessions))
+
+
+def login_for(url: str, password: SecretStr | None, settings: SmbSettings) -> tuple[ShareAddress, Login]:
+    """What a URL means: with the password given or else that of a share in the settings, of the same server and user.
+
+    Raises `ValueError` for a URL that makes no sense, and `PasswordMissing`.
+    """
+    address = parse_address(url)
+    if password is None and address.user:
+        for share in settings.shares:
+            known = share.address
+            if (known.server.lower(), known.port, share.user) == (address.server.lower(), address.port, address.user):
+                return address, login_of(share, settings.timeout)
+        raise errors.password_missing(address)
+    return address, Login(address.user, password if address.user else None, timeout=settings.timeout)
 
 
 def check_reachable(address: ShareAddress, timeout: float = _CHECK_SECONDS) -> CheckResult:

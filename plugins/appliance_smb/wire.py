@@ -12,6 +12,8 @@ from typing import Any
 
 DIRECTORY = 0x10
 READ_ONLY = 0x01
+NORMAL = 0x80
+SPARSE = 0x200
 REPARSE_POINT = 0x400
 """File attributes, [MS-FSCC] 2.6."""
 
@@ -162,6 +164,16 @@ def parse_link(buffer: Answer) -> bytes | None:
     name = names[shown : shown + shown_length] or names[substitute : substitute + substitute_length]
     text = name.decode("utf-16-le", "surrogatepass").removeprefix("\\??\\")
     return text.encode("utf-8", "surrogatepass")
+
+
+def pack_link(target: bytes) -> bytes:
+    """The reparse point of a symbolic link, [MS-FSCC] 2.1.2.4."""
+    shown = target.decode("utf-8", "surrogatepass").replace("/", "\\")
+    absolute = shown[1:2] == ":" or shown.startswith("\\\\")
+    substitute = ("\\??\\" + shown if shown[1:2] == ":" else shown).encode("utf-16-le", "surrogatepass")
+    name = shown.encode("utf-16-le", "surrogatepass")
+    body = struct.pack("<4HI", 0, len(substitute), len(substitute), len(name), 0 if absolute else 1) + substitute + name
+    return struct.pack("<IHH", _SYMLINK, len(body), 0) + body
 
 
 def _utf8(name: Answer) -> bytes:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
-from pathlib import Path
 
 from appliance.box import Box
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.requests import RestoreJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, Cancelled, OnProgress, open_to_read, reading
 from appliance.errors import ExitCode
+from appliance.plugins.places import open_target_at
 from appliance.restore import RestoreReport, execute_restore, plan_restore
 from appliance.status.model import Outcome
-from appliance.targets.local import LocalTarget
 from appliance.text import T
 from appliance.units import format_size
 
 
 def restore(box: Box, job: RestoreJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
     repository = open_to_read(box, cloud=job.cloud)
-    with closing(repository.storage), reading(box, repository):
+    with (
+        closing(repository.storage),
+        reading(box, repository),
+        closing(open_target_at(box.plugins, box.context, job.target, os.environ)) as target,
+    ):
         snapshot = repository.find_snapshot(job.snapshot)
-        plan = plan_restore(repository, snapshot, job.path, LocalTarget(Path(job.target)))
+        plan = plan_restore(repository, snapshot, job.path, target)
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=is_cancelled)
     return _restore_report(report, snapshot.id, job.target)
 
