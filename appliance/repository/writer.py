@@ -32,7 +32,7 @@ from appliance.text import T
 
 _Blob = TypeVar("_Blob")
 
-UPLOADS = 3
+UPLOADS = 5
 """Packs on their way at once."""
 
 

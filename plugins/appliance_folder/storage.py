@@ -10,6 +10,7 @@ on the disk that appears from underneath it.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -43,6 +44,15 @@ _RESTIC_TEMPORARY = re.compile(r"(?:config|[0-9a-f]{64})-tmp-[0-9]+")
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # so that a pipe keeps nobody waiting
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_PIECE = 2 << 20
+"""Bytes of a large file after which the disk is told to begin. Packs of 16 MiB, three at a time, each with its fsync,
+took half the time so on a disk that was otherwise idle."""
+_SYNC_FILE_RANGE_WRITE = 2
+_begin_writing = getattr(ctypes.CDLL(None), "sync_file_range", None)
+if _begin_writing is not None:
+    _begin_writing.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """There is no such file, or something else is in its place (ELOOP: a link, which is not followed)."""
 
@@ -292,9 +302,7 @@ def _replace_file(name: str, data: Buffer, folder_fd: int) -> None:
     try:
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=folder_fd)
         try:
-            left = memoryview(data).cast("B")
-            while left:
-                left = left[os.write(fd, left) :]
+            _write(fd, memoryview(data).cast("B"))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -303,6 +311,16 @@ def _replace_file(name: str, data: Buffer, folder_fd: int) -> None:
         _remove(temporary, folder_fd)
         raise
     _fsync_folder(folder_fd)
+
+
+def _write(fd: int, data: memoryview) -> None:
+    """Writes all of it. The disk begins with the first piece at once, not when it is asked to be done with all."""
+    at = 0
+    while at < len(data):
+        written = os.write(fd, data[at : at + _PIECE])
+        if _begin_writing is not None and len(data) > _PIECE:
+            _begin_writing(fd, at, written, _SYNC_FILE_RANGE_WRITE)  # only a hint: what fails will fail fsync
+        at += written
 
 
 def _remove(name: str, folder_fd: int) -> None:

@@ -2,7 +2,7 @@
 
 Each round runs every engine once, one after the other, so that a machine whose speed drifts is fair to all; the table
 shows medians over the rounds and the ratio of the peer's time to ours (2.0 means we took half the time). Options:
-`--rounds N`, `--large MB`, `--files N`, `--quick`, `--peers restic,borg`, `--json FILE`.
+`--rounds N`, `--large MB`, `--files N`, `--s3 MB`, `--quick`, `--peers restic,borg`, `--json FILE`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.bench import corpora
+from tests.bench import corpora, s3
 from tests.bench.engines import ENGINES, Run
+from tests.bench.primitives import seconds_per_gigabyte
 
 WORKS = ("first backup", "unchanged backup", "restore", "check --read-data")
 
@@ -52,7 +54,12 @@ def _round(corpus: corpora.Corpus, scratch: Path, names: set[str]) -> dict[str, 
     return results
 
 
-def _table(corpus: corpora.Corpus, rounds: list[dict[str, dict[str, Run | int]]], names: list[str]) -> list[str]:
+def _table(
+    corpus: corpora.Corpus,
+    rounds: list[dict[str, dict[str, Run | int]]],
+    names: list[str],
+    works: Sequence[str] = WORKS,
+) -> list[str]:
     peers = [name for name in names if name != "kurabako"]
     lines = [
         f"### {corpus.name}: {corpus.files:,} files, {corpus.bytes / 1e6:,.0f} MB",
@@ -64,7 +71,7 @@ def _table(corpus: corpora.Corpus, rounds: list[dict[str, dict[str, Run | int]]]
         + " |",
         "|---|" + "---:|" * (len(names) + len(peers)),
     ]
-    for work in WORKS:
+    for work in works:
         cells, medians = [], {}
         for name in names:
             runs = [result[work][name] for result in rounds]
@@ -81,6 +88,8 @@ def _table(corpus: corpora.Corpus, rounds: list[dict[str, dict[str, Run | int]]]
             )
             ratios.append(f"{ratio:.2f}")
         lines.append(f"| {work} | " + " | ".join(cells + ratios) + " |")
+    if "repository" not in rounds[-1]:
+        return lines
     sizes = {name: rounds[-1]["repository"][name] for name in names}
     ours = sizes["kurabako"]
     assert isinstance(ours, int)
@@ -95,6 +104,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1500, metavar="MB")
     parser.add_argument("--files", type=int, default=60_000)
+    parser.add_argument("--s3", type=int, default=400, metavar="MB", help="of large files, into S3; 0: leave it out")
     parser.add_argument("--quick", action="store_true", help="one round on a tenth of the corpora")
     parser.add_argument("--peers", default="restic,borg")
     parser.add_argument("--scratch", type=Path, help="folder for corpora and repositories (default: a temporary one)")
@@ -102,6 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.large, options.files = 1, options.large // 10, options.files // 10
+        options.s3 //= 4
     wanted = {"kurabako", *options.peers.split(",")}
     names = [kind.name for kind in ENGINES if kind.name in wanted]
 
@@ -115,6 +126,10 @@ def main() -> None:
                 maker.submit(corpora.large, scratch / "large", options.large * 1_000_000).result(),
                 maker.submit(corpora.small, scratch / "small", options.files).result(),
             )
+            for_s3 = (
+                maker.submit(corpora.large, scratch / "s3", options.s3 * 1_000_000).result() if options.s3 else None
+            )
+            primitives = {each.name: maker.submit(seconds_per_gigabyte, each).result() for each in made}
         for corpus in made:
             rounds = []
             for number in range(options.rounds):
@@ -131,11 +146,17 @@ def main() -> None:
                 }
                 for result in rounds
             ]
+        if for_s3 is not None:
+            results = s3.rounds(for_s3, options.rounds)
+            tables += ["", *_table(for_s3, results, ["kurabako", "restic"], (s3.WORK,))]
     print(
         f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}, "
         f"median of {options.rounds} rounds; × is the peer's time divided by ours"
     )
     print("\n".join(tables))
+    for name, figures_of in primitives.items():
+        print(f"\nOne core, {name}, processor seconds for 1 GB: ", end="")
+        print(", ".join(f"{work} {seconds:.2f}" for work, seconds in figures_of.items()))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

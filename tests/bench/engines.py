@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,9 @@ class Restic:
     name = "restic"
     program: tuple[str, ...] = ("restic", "--no-cache", "--quiet")
 
-    def __init__(self, repository: Path) -> None:
-        self.repository = repository
-        self._environment = {"RESTIC_REPOSITORY": str(repository), "RESTIC_PASSWORD": PASSWORD}
+    def __init__(self, repository: Path | str, credentials: Mapping[str, str] = {}) -> None:
+        self.repository = Path(repository)
+        self._environment = {"RESTIC_REPOSITORY": str(repository), "RESTIC_PASSWORD": PASSWORD, **credentials}
 
     def _run(self, *arguments: str) -> Run:
         return measure([*self.program, *arguments], self._environment)

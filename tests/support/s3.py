@@ -87,10 +87,14 @@ def ceph_s3(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 
 class Ceph:
-    """One cluster. Its daemons die with this process, whatever ends it (PR_SET_PDEATHSIG by setpriv)."""
+    """One cluster, which keeps at most `size` bytes, all in memory.
 
-    def __init__(self, folder: Path) -> None:
+    Its daemons die with this process, whatever ends it (PR_SET_PDEATHSIG by setpriv).
+    """
+
+    def __init__(self, folder: Path, size: int = 1 << 30) -> None:
         self._folder = folder
+        self._size = size
         self._conf = folder / "ceph.conf"
         self._keyring = folder / "keyring"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -148,7 +152,7 @@ mon allow pool size one = true
 paxos propose interval = 0.05
 osd data = {folder}/osd
 osd objectstore = memstore
-memstore device bytes = 1073741824
+memstore device bytes = {self._size}
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 1
