@@ -295,6 +295,7 @@ class _Run:
                 self._counts["total_bytes_processed"] += unchanged_bytes
                 self._bytes_done += unchanged_bytes
         below.reverse()
+        self._parent.expect(previous for _, previous in below)
         return below
 
     def _submit_held_back(self) -> None:

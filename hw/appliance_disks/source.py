@@ -9,7 +9,16 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from appliance.hookspecs import PluginContext
-from appliance.sources.interface import Entry, OpenOptions, Path, Source, SourceError, SourceFile, SourceNotFound
+from appliance.sources.interface import (
+    Entry,
+    OpenOptions,
+    Path,
+    Source,
+    SourceError,
+    SourceFile,
+    SourceNotFound,
+    WholeFile,
+)
 from appliance.sources.local import LocalSource
 from appliance.text import T
 from appliance_disks.asking import ask_to_mount
@@ -103,6 +112,22 @@ class DiskSource:
         )
 
 
+class TreeOnDisk(DiskSource):
+    """A disk whose file system this machine knows, so that small files can be read with few calls."""
+
+    def __init__(
+        self, inner: LocalSource, title: str, still_there: Callable[[], bool], release: Callable[[], None]
+    ) -> None:
+        super().__init__(inner, title, still_there, release)
+        self._tree = inner
+
+    def root_descriptor(self) -> int:
+        return self._tree.root_descriptor()
+
+    def read_files(self, folder: Path, entries: Sequence[Entry]) -> list[WholeFile | None]:
+        return self._tree.read_files(folder, entries)
+
+
 class _DiskFile:
     """An open file of a disk; a read that fails is told like every other error of the source."""
 
@@ -170,7 +195,7 @@ def _wrapped(seen: Seen, options: OpenOptions, place: str, release: Callable[[],
         cross_file_systems=options.cross_file_systems,
     )
     number, sequence = seen.device.number, seen.device.sequence
-    return DiskSource(inner, seen.found.title, lambda: is_there(number, sequence), release)
+    return TreeOnDisk(inner, seen.found.title, lambda: is_there(number, sequence), release)
 
 
 def snapshot_path(seen: Seen) -> str:
