@@ -6,7 +6,7 @@ import getpass
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,15 @@ from appliance.contract.box_state import Action
 from appliance.contract.collection import part_limit
 from appliance.contract.profile import ServiceProfile
 from appliance.contracted import as_contracted
-from appliance.errors import KurabakoError
 from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
 from appliance.plugins import PluginManager
 from appliance.policy import KnownSource, NotCollectable, NotDesignated, Policies, ResolvedPolicy
 from appliance.recovery_key import new_recovery_key, write_recovery_key
 from appliance.repository import NotARepository, Repository
+from appliance.schedule import RateSchedule
+from appliance.setting_up import NotSetUp as NotSetUp
+from appliance.setting_up import SetUp
 from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
 from appliance.sources.throttled import throttled
@@ -32,30 +34,13 @@ from appliance.state import State
 from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
 from appliance.storage.interface import ObjectNotFound, PlaceNotFound, Storage
 from appliance.text import T
-
-
-class NotSetUp(KurabakoError):
-    """Something a job needs is not in the settings, or was not set up yet."""
-
-    code = "box.not-set-up"
-
+from appliance.transfers import Line, Mode, SwitchedStorage, Transfers, least
 
 HOME_KEY = "home"
 """The state's name for the repository that was set up, so that an unmounted disk is not taken for a new one."""
 
 GREETING = RetryPolicy(give_up_after=10.0)
 """How long a place is asked for when a job begins: nobody waits a quarter of an hour to hear of a mistyped host."""
-
-
-@dataclass(frozen=True)
-class SetUp:
-    """What setting up did: where the recovery key is, whether it is new, and the same of the repository."""
-
-    password_file: Path
-    made_key: bool
-    place: str
-    repository_id: str
-    made_repository: bool
 
 
 def utc_now() -> datetime:
@@ -73,6 +58,7 @@ class Box:
         self.settings = settings
         self.plugins = plugins
         self.clock = clock
+        self.line = Line()
 
     @classmethod
     def open(cls, config: Path, *, clock: Callable[[], datetime] = utc_now) -> Box:
@@ -98,6 +84,11 @@ class Box:
     def state(self) -> State:
         """The box's memory; made when it is first needed, so that asking for help writes nothing. `StateError`."""
         return State(self.settings.box.state_dir / "state.db", clock=self.clock)
+
+    @cached_property
+    def transfers(self) -> Transfers:
+        """Whether transfers to the cloud are paused or stopped."""
+        return Transfers(self.state, self.clock, self.agreement.record)
 
     @property
     def name(self) -> str:
@@ -220,17 +211,22 @@ class Box:
             )
         return self.settings.cloud
 
+    def upload_rate(self) -> int | None:
+        """Bytes a second that may be sent at this moment; None without any limit."""
+        windows = RateSchedule(self.settings.replication.limits, self.settings.box.timezone)
+        agreed, planned = self.contract.standing.rate, windows.rate_at(self.clock())
+        return least(self.require_cloud().upload_limit, agreed, planned, self.line.limit)
+
     def raw_cloud_storage(self) -> Storage:
         """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
         cloud = self.require_cloud()
         limit = part_limit(self.contract.terms, cloud.part_limit)
-        return self.plugins.open_storage(cloud.url, {**cloud.options(), "part_limit": limit})
+        storage = self.plugins.open_storage(cloud.url, {**cloud.options(), "part_limit": limit})
+        return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line.sent)
 
     def cloud_storage(self) -> RetryingStorage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
-        limits = (self.require_cloud().upload_limit, self.contract.standing.rate)
-        limit = min((one for one in limits if one is not None), default=None)
-        return RetryingStorage(ThrottledStorage(self.raw_cloud_storage(), upload_limit=limit))
+        return RetryingStorage(ThrottledStorage(self.raw_cloud_storage(), upload_limit=self.upload_rate))
 
     def reached_cloud(self) -> RetryingStorage:
         """`cloud_storage()`, once it has answered: a job that goes on waits for its line, one that begins does not."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import box_capacity, box_jobs, box_look, box_sources, box_upkeep
+from appliance.cli import box_capacity, box_jobs, box_look, box_sources, box_transfers, box_upkeep
 from appliance.cli.box_session import asked_or, opened_box, require_own_box
 from appliance.cli.context import JsonOption, invocation, printer
 from appliance.text import T
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Serve: watch devices, keep the schedule, show the status. Ends on Ctrl-C.").message)(serve)
     app.command(help=T("Set the box up: make the recovery key and the repository if they are missing.").message)(setup)
     app.command(help=T("Say what the box is doing, how it is, and why.").message)(status)
-    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep):
+    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep, box_transfers):
         part.register(app)
 
 

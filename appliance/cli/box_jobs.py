@@ -60,12 +60,21 @@ def backup(
         run_jobs(printer(context, as_json), box, "backup", {"sources": sources or []}, requests)
 
 
-def replicate(context: typer.Context, as_json: JsonOption = False) -> None:
+def replicate(
+    context: typer.Context,
+    limit: Annotated[
+        str, typer.Option("--limit", metavar="RATE", help=T("At most so much a second, this time: 2 MB.").message)
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
     """Nothing is sent that would exceed the contracted capacity."""
+    from appliance.cli.repo_rules import parsed
     from appliance.daemon.requests import ReplicateJob
+    from appliance.schedule.limits import parse_rate
 
+    rate = parsed(parse_rate, limit, "--limit") if limit else None
     with opened_box(context) as box:
-        run_jobs(printer(context, as_json), box, "replicate", {}, lambda: [ReplicateJob()])
+        run_jobs(printer(context, as_json), box, "replicate", {"limit": rate}, lambda: [ReplicateJob(rate)])
 
 
 def restore(

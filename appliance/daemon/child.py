@@ -33,8 +33,11 @@ async def run_child(
     stop: asyncio.Event,
     *,
     grace: float = GRACE,
+    on_sent: Callable[[int], None] = lambda _: None,
 ) -> JobReport:
     """Runs `command` to its end and returns its report; when `stop` is set, asks it to end, then ends it.
+
+    `on_sent` hears how many bytes it has sent to the cloud so far.
 
     The child is a session of its own, so that a Ctrl-C in a terminal reaches only the daemon, which then ends its jobs
     in order. Its standard error is the daemon's. However it ends, nothing it started is left behind.
@@ -49,7 +52,7 @@ async def run_child(
     logger.info("job process %d started", process.pid)
     stopper = asyncio.create_task(_stop_when_asked(process, stop, grace))
     try:
-        report = await _listen(process, on_progress)
+        report = await _listen(process, on_progress, on_sent)
         status = await process.wait()
     finally:
         stopper.cancel()
@@ -64,7 +67,9 @@ async def run_child(
     return failure(_death(status))
 
 
-async def _listen(process: asyncio.subprocess.Process, on_progress: Callable[[Progress], None]) -> JobReport | None:
+async def _listen(
+    process: asyncio.subprocess.Process, on_progress: Callable[[Progress], None], on_sent: Callable[[int], None]
+) -> JobReport | None:
     """The report, or None when the child's output ended without one or stopped making sense."""
     assert process.stdout is not None
     report = None
@@ -81,6 +86,8 @@ async def _listen(process: asyncio.subprocess.Process, on_progress: Callable[[Pr
             return None
         if isinstance(message, JobReport):
             report = message
+        elif isinstance(message, int):
+            on_sent(message)
         else:
             on_progress(message)
 

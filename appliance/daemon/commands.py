@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,9 @@ class Commands:
             "repair": self.repair,
             "upkeep": self.upkeep,
             "verify": self.verify,
+            "pause": self.pause,
+            "resume": self.resume,
+            "stop_transfers": self.stop_transfers,
             "cancel": self.cancel,
             "plugins": self.plugins,
             "install_entitlement": self.install_entitlement,
@@ -108,9 +112,9 @@ class Commands:
         async for message in self._follow(jobs):
             yield message
 
-    async def replicate(self, _: Mapping[str, Any]) -> Answer:
-        """Brings to the cloud what it has not."""
-        async for message in self._do(ReplicateJob()):
+    async def replicate(self, arguments: Mapping[str, Any]) -> Answer:
+        """Brings to the cloud what it has not; the arguments are those of a `ReplicateJob`."""
+        async for message in self._do(_arguments(arguments, ReplicateJob)):
             yield message
 
     async def restore(self, arguments: Mapping[str, Any]) -> Answer:
@@ -140,6 +144,29 @@ class Commands:
         """Verifies; the arguments are those of a `VerifyJob`."""
         async for message in self._do(_arguments(arguments, VerifyJob)):
             yield message
+
+    async def pause(self, arguments: Mapping[str, Any]) -> Answer:
+        """Pauses transfers, `until` a moment (RFC 3339) or, null, until they are resumed."""
+        until = arguments.get("until")
+        try:
+            moment = datetime.fromisoformat(until) if until is not None else None
+        except (TypeError, ValueError):
+            raise BadRequest(T("The request lacks {name}, or it has the wrong form.", name="until")) from None
+        self._daemon.holds.pause(moment)
+        self._daemon.publish()
+        yield {"result": {}}
+
+    async def stop_transfers(self, _: Mapping[str, Any]) -> Answer:
+        """Stops every transfer to and from the cloud."""
+        self._daemon.holds.stop()
+        self._daemon.publish()
+        yield {"result": {}}
+
+    async def resume(self, _: Mapping[str, Any]) -> Answer:
+        """Lets transfers go on, and tells whether they were `held`."""
+        held = self._daemon.holds.release()
+        self._daemon.publish()
+        yield {"result": {"held": held}}
 
     async def cancel(self, arguments: Mapping[str, Any]) -> Answer:
         """Stops the job `job`, or all jobs, and tells which; each ends in order, in its own time."""

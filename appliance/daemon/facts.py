@@ -9,6 +9,7 @@ from datetime import datetime
 from appliance import __version__
 from appliance.box import Box
 from appliance.daemon.capacity import capacity_status
+from appliance.daemon.holds import hold_problems
 from appliance.daemon.memory import Memory
 from appliance.daemon.standing import contract_problems, contract_status
 from appliance.policy import KnownSource, SourcePolicy
@@ -69,7 +70,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         contract=contract_status(box, contract),
         verification=_verification(box),
         plugins=box.plugins.statuses(),
-        problems=(*moment.problems, *contract_problems(box, contract), *_upkeep_problems(memory)),
+        problems=(*moment.problems, *contract_problems(box, contract), *_upkeep_problems(memory), *hold_problems(box)),
         warn_at=contract.profile.warn_at,
         next_run_at=moment.next_run_at,
         page_urls=moment.page_urls,

@@ -54,7 +54,8 @@ class Voice:
         self._on_gone = on_gone
         self._clock = clock
         self._lock = threading.Lock()
-        self._spoken = float("-inf")
+        self._spoken = self._told_sent = float("-inf")
+        self._sent = 0
         self._phase = ""
 
     def progress(self, progress: Progress) -> None:
@@ -65,6 +66,15 @@ class Voice:
                 return
             self._spoken, self._phase = now, progress.phase.message
             self._write(encode_line({"progress": progress_to_json(progress)}))
+
+    def sent(self, count: int) -> None:
+        """Says how much was sent to the cloud so far, `count` bytes more than before, unless it has just said so."""
+        with self._lock:
+            self._sent += count
+            now = self._clock()
+            if now - self._told_sent >= INTERVAL:
+                self._told_sent = now
+                self._write(encode_line({"sent": self._sent}))
 
     def report(self, report: JobReport) -> None:
         """Says how the job ended."""
@@ -131,6 +141,7 @@ def _work(config: Path, request: str, voice: Voice, stopped: threading.Event) ->
 
         prepare_process()
         box = Box.open(config)
+        box.line.on_sent = voice.sent
         try:
             return run_job(box, decode_request(request), voice.progress, stopped.is_set)
         finally:

@@ -116,10 +116,12 @@ def decode_line(line: bytes) -> dict[str, Any]:
     return message
 
 
-def decode_child_line(line: bytes) -> Progress | JobReport:
-    """What a job's child says in one line."""
+def decode_child_line(line: bytes) -> Progress | JobReport | int:
+    """What a job's child says in one line; a number is the bytes it has sent to the cloud so far."""
     message = decode_line(line)
     try:
+        if "sent" in message:
+            return int(message["sent"])
         if "progress" in message:
             return codec.decode(Progress, message["progress"])
         return report_from_json(message["report"])

@@ -10,6 +10,7 @@ from appliance.box import Box
 from appliance.daemon.memory import Memory
 from appliance.errors import KurabakoError
 from appliance.storage.interface import ObjectNotFound, Storage
+from appliance.transfers import Mode
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ def probe_places(box: Box) -> None:
     memory = Memory(box.state)
     if box.has_vault:
         memory.found_place("vault", box.vault_location, _answers(box.vault_storage, must_hold=True), box.clock())
-    if box.has_cloud:
+    hold = box.transfers.hold
+    if box.has_cloud and not (hold and hold.mode is Mode.STOPPED):
         memory.found_place(
             "cloud", box.cloud_location, _answers(box.raw_cloud_storage, must_hold=not box.has_vault), box.clock()
         )

@@ -29,7 +29,9 @@ class BackupJob(msgspec.Struct, frozen=True, tag_field="kind", tag="backup", for
 
 
 class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate", forbid_unknown_fields=True):
-    """Bring to the cloud what the vault has and the cloud has not."""
+    """Bring to the cloud what the vault has and the cloud has not, with at most `limit` bytes a second if given."""
+
+    limit: int | None = None
 
     @property
     def kind(self) -> JobKind:

@@ -21,14 +21,17 @@ from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.counting import count
 from appliance.daemon.facts import Moment, gather, source_statuses
+from appliance.daemon.holds import Holds
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.keeping import ContractKeeper
 from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
 from appliance.daemon.page import Page, PageUnavailable
 from appliance.daemon.places import probe_places
-from appliance.daemon.planner import UPKEEP, VERIFICATION, Planner
-from appliance.daemon.requests import BackupJob, VerifyJob, encode_request
+from appliance.daemon.planned import PlannedWork
+from appliance.daemon.planner import Planner
+from appliance.daemon.requests import BackupJob, JobRequest, encode_request
+from appliance.daemon.stalls import Retries, StallWatch
 from appliance.daemon.standalone import new_job_id
 from appliance.daemon.starts import Starts
 from appliance.daemon.supervisor import Job, Supervisor
@@ -36,9 +39,8 @@ from appliance.daemon.telling import Telling
 from appliance.daemon.watcher import SETTLE, SourceWatcher
 from appliance.daemon.ways import DirectiveWays
 from appliance.daemon.witness import witness
-from appliance.daemon.work import backup_requests, upkeep_requests
+from appliance.daemon.work import backup_requests
 from appliance.errors import KurabakoError
-from appliance.schedule import Schedule
 from appliance.state import StateError
 from appliance.status import codec
 from appliance.status.board import Board
@@ -99,12 +101,11 @@ class Daemon:
         self._page_urls: tuple[str, ...] = ()
         self._page_problem: PageUnavailable | None = None
         self._followers: set[asyncio.Task[None]] = set()
-        schedule = box.settings.schedule
-        zone = schedule.timezone or box.settings.box.timezone
         self._starts = Starts(box)
         self._checking = Checking(box)
-        self._verification = Planner(Schedule(box.settings.verification.schedule, zone), box.state, VERIFICATION)
-        self._upkeep = Planner(Schedule(box.settings.retention.at, zone), box.state, UPKEEP)
+        self._planned = PlannedWork(box)
+        self._stalls = StallWatch(box.settings.jobs.stall_minutes * 60, monotonic)
+        self._retries = Retries(self._submit_later)
 
     # Life
 
@@ -122,6 +123,7 @@ class Daemon:
             on_change=self._changed.set,
         )
         self.contract = ContractKeeper(self._box, self.supervisor, self._changed.set)
+        self.holds = Holds(self._box, self.supervisor)
         self.watcher = SourceWatcher(self._box, self._changed.set, self._something_plugged)
         self.board = Board(self._compose(None))
         self.public_board = Board(public(self.board.current()))
@@ -156,8 +158,9 @@ class Daemon:
             self._changed.clear()
             self.contract.look()
             self._start_backups()
-            self._start_planned_upkeep()
-            self._start_planned_verification()
+            self._start_planned_work()
+            self._stalls.look(self.supervisor.running)
+            self.holds.look()
             self.publish()
             self._notifier.alive()
             changed = asyncio.create_task(self._changed.wait())
@@ -214,7 +217,14 @@ class Daemon:
             *(sys.executable, "-m", "appliance.daemon.job", "--config", str(self._config)),
             *("--parent", str(os.getpid()), encode_request(job.request)),
         ]
-        return await run_child(command, on_progress, job.stop)
+
+        def on_sent(count: int) -> None:
+            job.bytes_sent = count
+
+        return self._stalls.judged(job, await run_child(command, on_progress, job.stop, on_sent=on_sent))
+
+    def _submit_later(self, pause: float, request: JobRequest) -> None:
+        asyncio.get_running_loop().call_later(pause, lambda: self.supervisor.submit(request))
 
     def _job_started(self, job: Job) -> None:
         assert job.started_at is not None
@@ -230,6 +240,7 @@ class Daemon:
         self._memory.ended(job.id, job.request, job.started_at, ended_at, job.report)
         count(self._box.agreement, job.report, ended_at)
         witness(self._box.agreement, job.id, job.request, job.started_at, ended_at, job.report)
+        self._retries.ended(job.request, job.report)
         if job.report.outcome is Outcome.FAILED:
             self._in_background(self._probe())
 
@@ -239,11 +250,10 @@ class Daemon:
         admitted = self.contract.admit(backup_requests(self._box, wanted))
         return tuple(self.supervisor.submit(request) for request in admitted)
 
-    def _start_planned_upkeep(self) -> None:
-        slot = self._upkeep.look(self._box.clock())
-        if slot is not None:
-            jobs = [self.supervisor.submit(one) for one in self.contract.admit(upkeep_requests(self._box))]
-            self._in_background(self._follow_slot(self._upkeep, slot, jobs))
+    def _start_planned_work(self) -> None:
+        for planner, slot, requests in self._planned.due(self._box.clock()):
+            jobs = [self.supervisor.submit(one) for one in self.contract.admit(requests)]
+            self._in_background(self._follow_slot(planner, slot, jobs))
 
     def _start_backups(self) -> None:
         if not self.watcher.looked.is_set():
@@ -260,11 +270,6 @@ class Daemon:
         except StateError as error:
             self._memory_error = error
             logger.error("what is to be backed up now cannot be known: %s", error)
-
-    def _start_planned_verification(self) -> None:
-        slot = self._verification.look(self._box.clock())
-        if slot is not None and self._box.home:
-            self._in_background(self._follow_slot(self._verification, slot, [self.supervisor.submit(VerifyJob())]))
 
     async def _follow_slot(self, planner: Planner, slot: datetime, jobs: Sequence[Job]) -> None:
         planner.ended(slot, [(await job.ended()).outcome for job in jobs])

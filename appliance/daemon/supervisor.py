@@ -36,6 +36,10 @@ class Job:
     report: JobReport | None = None
     rate: Rate = field(default_factory=Rate)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    bytes_sent: int = 0
+    """To the cloud, as far as its process has told: more than its progress counts, for that counts whole files."""
+    stalled: bool = False
+    """Whether it was asked to stop because it stood still."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def status(self) -> JobStatus:

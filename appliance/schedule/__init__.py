@@ -1,7 +1,8 @@
 """When the box works: planned local times, and which of the planned runs is due now. Pure; the clock is passed in."""
 
+from appliance.schedule.limits import RateSchedule
 from appliance.schedule.rule import Rule, ScheduleError, parse_rule
 from appliance.schedule.schedule import Schedule
 from appliance.schedule.slots import DueSlots, due_slots
 
-__all__ = ["DueSlots", "Rule", "Schedule", "ScheduleError", "due_slots", "parse_rule"]
+__all__ = ["DueSlots", "RateSchedule", "Rule", "Schedule", "ScheduleError", "due_slots", "parse_rule"]

@@ -25,10 +25,11 @@ class ScheduleError(KurabakoError, ValueError):
 
     code = "schedule.invalid"
 
-    def __init__(self, what: Text) -> None:
+    def __init__(self, what: Text, todo: Text | None = None) -> None:
         super().__init__(
             what,
-            todo=T(
+            todo=todo
+            or T(
                 "Write a time such as 02:00, one with weekdays such as mon-fri 02:00, or the five fields of cron such "
                 "as 30 2 * * sat,sun."
             ),
@@ -64,11 +65,16 @@ def parse_rule(text: str) -> Rule:
     words = text.casefold().split()
     if words and _CLOCK.fullmatch(words[-1]) and len(words) <= 2:
         hour, minute = words[-1].split(":")
-        weekdays = _field(text, words[0], _Numbers(0, 6, _WEEKDAYS, wraps=True)) if len(words) == 2 else _all(0, 6)
+        weekdays = weekdays_of(text, words[0]) if len(words) == 2 else _all(0, 6)
         return Rule((time(int(hour), int(minute)),), _all(1, 31), _all(1, 12), weekdays)
     if len(words) == 5:
         return _cron(text, words)
     raise ScheduleError(T('"{text}" is not a planned time.', text=text))
+
+
+def weekdays_of(text: str, word: str) -> frozenset[int]:
+    """The weekdays (0 is Monday) that `word` names: `mon-fri`, `sat,sun`. Raises `ScheduleError` about `text`."""
+    return _field(text, word, _Numbers(0, 6, _WEEKDAYS, wraps=True))
 
 
 def _cron(text: str, words: list[str]) -> Rule:

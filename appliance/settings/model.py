@@ -20,6 +20,7 @@ from appliance.policy.model import PolicyRules, SourcePolicy
 from appliance.schedule.field import PlannedTime
 from appliance.settings.directives import DirectivesSettings
 from appliance.settings.lines import KeyPath
+from appliance.settings.replication import JobsSettings, ReplicationSettings
 from appliance.settings.retention import RetentionSettings
 from appliance.settings.secret import SecretFile
 from appliance.settings.verification import VerificationSettings
@@ -186,6 +187,8 @@ CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "policies": PolicyRules,
     "retention": RetentionSettings,
     "verification": VerificationSettings,
+    "replication": ReplicationSettings,
+    "jobs": JobsSettings,
     "web": WebSettings,
     "plugins": PluginsSettings,
 }
@@ -211,6 +214,8 @@ class Settings:
     policies: PolicyRules = field(default_factory=PolicyRules)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     verification: VerificationSettings = field(default_factory=VerificationSettings)
+    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
+    jobs: JobsSettings = field(default_factory=JobsSettings)
     web: WebSettings = field(default_factory=WebSettings)
     plugin_use: PluginsSettings = field(default_factory=PluginsSettings)
     plugins: Mapping[str, BaseModel] = field(default_factory=dict)

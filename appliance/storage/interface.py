@@ -102,6 +102,15 @@ def unlisted(storage: Storage) -> Unlisted:
     return storage.unlisted() if isinstance(storage, TellsUnlisted) else Unlisted()
 
 
+@runtime_checkable
+class SendsInPieces(Protocol):
+    """What a storage on the far end of a line may offer besides: to be held back, or ended, within one object."""
+
+    def put_in_pieces(self, key: str, data: Buffer, before: Callable[[int], None]) -> None:
+        """`put`, with `before(count)` called before each piece of `count` bytes is sent: it may wait, and may raise."""
+        ...
+
+
 def check_key(key: str) -> None:
     """Raises `ValueError` unless `key` is a valid key (a caller's bug, not a person's mistake)."""
     if not _KEY.fullmatch(key):

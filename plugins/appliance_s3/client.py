@@ -7,12 +7,15 @@ a session nor a signer may be used by two threads at once, so each request takes
 from __future__ import annotations
 
 import hashlib
+import socket
+import struct
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import requests
 import urllib3
@@ -98,6 +101,35 @@ class Answer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+class _Pieces:
+    """A body that http.client reads piece by piece."""
+
+    def __init__(self, data: memoryview, before: Callable[[int], None]) -> None:
+        self._data = data
+        self._before = before
+        self._at = 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def read(self, amount: int = -1) -> bytes:
+        amount = len(self._data) if amount < 0 else amount
+        piece = bytes(self._data[self._at : self._at + amount])
+        if piece:
+            self._before(len(piece))
+        self._at += len(piece)
+        return piece
+
+
+class _AbruptAdapter(requests.adapters.HTTPAdapter):
+    """Connections that end at once when they are closed, or their process is: what is not sent yet never is."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        linger = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        usual = urllib3.connection.HTTPConnection.default_socket_options
+        super().init_poolmanager(*arguments, socket_options=[*usual, linger], **options)
+
+
 @dataclass(frozen=True)
 class _Line:
     """What one request at a time goes through."""
@@ -133,10 +165,14 @@ class S3Client:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Buffer | None = None,
+        before: Callable[[int], None] | None = None,
     ) -> Iterator[Answer]:
-        """Sends one request and hands out the answer; raises a `StorageError` unless its status is 2xx."""
+        """Sends one request and hands out the answer; raises a `StorageError` unless its status is 2xx.
+
+        `before` is called with the size of each piece of the body before it is sent.
+        """
         with self._line() as line:
-            response = self._send(line, method, url, query or {}, dict(headers or {}), body)
+            response = self._send(line, method, url, query or {}, dict(headers or {}), body, before)
             try:
                 answer = Answer(response, self.place)
                 if not 200 <= response.status_code < 300:
@@ -168,6 +204,7 @@ class S3Client:
         query: Mapping[str, str],
         headers: dict[str, str],
         body: Buffer | None,
+        before: Callable[[int], None] | None,
     ) -> requests.Response:
         # The signer takes this date, so that the clock is the one that was passed in.
         headers["x-amz-date"] = self.now().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -179,17 +216,19 @@ class S3Client:
             headers["content-type"] = "application/octet-stream"
             headers["content-md5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         try:
-            return line.session.request(
-                method,
-                url,
-                params=query,
-                headers=headers,
-                data=data,  # type: ignore[arg-type]  # requests passes any buffer on; its stubs do not know
-                auth=line.signer,
-                stream=True,
+            request: Any = line.session.prepare_request(
+                requests.Request(method, url, headers, params=query, data=data, auth=line.signer)
+            )
+            if before is not None and len(data):
+                # Signed as a whole, sent in pieces.
+                request.body = _Pieces(memoryview(data), before)
+            verify = str(self.place.ca_file) if self.place.ca_file else True
+            environment = line.session.merge_environment_settings(request.url, {}, True, verify, None)
+            return line.session.send(
+                request,
                 allow_redirects=False,
                 timeout=(self._timeouts.connect, self._timeouts.read),
-                verify=str(self.place.ca_file) if self.place.ca_file else True,
+                **environment,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(error, self.place) from error
@@ -216,6 +255,8 @@ class S3Client:
     def _new_line(self) -> _Line:
         session = requests.Session()
         session.headers["user-agent"] = "kurabako"
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _AbruptAdapter())
         signer = AWS4Auth(
             self._credentials.access_key_id,
             self._credentials.secret_access_key,

@@ -49,12 +49,22 @@ class S3Storage:
         return self._place.location
 
     def put(self, key: str, data: Buffer) -> None:
+        self._put(key, data, None)
+
+    def put_in_pieces(self, key: str, data: Buffer, before: Callable[[int], None]) -> None:
+        """`put`, held back or ended within the object (`SendsInPieces`). One that goes in parts is one piece."""
+        self._put(key, data, before)
+
+    def _put(self, key: str, data: Buffer, before: Callable[[int], None] | None) -> None:
         check_key(key)
         self._require_bucket()
-        if memoryview(data).nbytes > self._place.part_limit:
+        size = memoryview(data).nbytes
+        if size > self._place.part_limit:
+            if before is not None:
+                before(size)
             self._uploads.put(key, data)
             return
-        with self._client.send("PUT", self._place.object_url(key), body=data) as answer:
+        with self._client.send("PUT", self._place.object_url(key), body=data, before=before) as answer:
             self._require_etag(answer)
             answer.body()
 

@@ -24,12 +24,14 @@ from appliance.daemon.retention import has_rules
 from appliance.daemon.work.backup import backup
 from appliance.daemon.work.check import check_place
 from appliance.daemon.work.common import Cancelled, OnProgress, open_to_read, reading
+from appliance.daemon.work.holding import heeding_holds, held_report, modes_against
 from appliance.daemon.work.repair import repair
 from appliance.daemon.work.replicate import replicate
 from appliance.daemon.work.restore import restore
 from appliance.daemon.work.upkeep import upkeep
 from appliance.daemon.work.verify import verify
 from appliance.errors import KurabakoError
+from appliance.transfers import TransfersHeld
 
 __all__ = [
     "Cancelled",
@@ -46,38 +48,51 @@ __all__ = [
 def run_job(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
     """Does the job and says how it ended. Raises no `KurabakoError`: that is a way to end."""
     try:
-        match request:
-            case BackupJob():
-                return backup(box, request, on_progress, is_cancelled)
-            case ReplicateJob():
-                return replicate(box, on_progress, is_cancelled)
-            case RestoreJob():
-                return restore(box, request, on_progress, is_cancelled)
-            case CheckJob():
-                return check_place(box, request, on_progress, is_cancelled)
-            case RepairJob():
-                return repair(box, request, on_progress, is_cancelled)
-            case UpkeepJob():
-                return upkeep(box, request, on_progress, is_cancelled)
-            case VerifyJob():
-                return verify(box, request, on_progress, is_cancelled)
+        with heeding_holds(box, request) as is_held:
+            return _run(box, request, on_progress, lambda: is_cancelled() or is_held())
+    except TransfersHeld as held:
+        return held_report(held)
     except KurabakoError as error:
         return failure(error)
+
+
+def _run(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
+    match request:
+        case BackupJob():
+            return backup(box, request, on_progress, is_cancelled)
+        case ReplicateJob():
+            box.line.limit = request.limit
+            return replicate(box, on_progress, is_cancelled)
+        case RestoreJob():
+            return restore(box, request, on_progress, is_cancelled)
+        case CheckJob():
+            return check_place(box, request, on_progress, is_cancelled)
+        case RepairJob():
+            return repair(box, request, on_progress, is_cancelled)
+        case UpkeepJob():
+            return upkeep(box, request, on_progress, is_cancelled)
+        case VerifyJob():
+            return verify(box, request, on_progress, is_cancelled)
 
 
 def backup_requests(box: Box, sources: Sequence[str]) -> list[JobRequest]:
     """The jobs that backing up these sources comes to: one each, and what the settings let follow."""
     requests: list[JobRequest] = [BackupJob(source_id) for source_id in sources]
-    if requests and box.settings.schedule.replicate_after_backup and box.has_vault and box.has_cloud:
+    if requests and box.settings.schedule.replicate_after_backup and _may_replicate(box):
         requests.append(ReplicateJob())
     return requests
+
+
+def _may_replicate(box: Box) -> bool:
+    """Whether there is a cloud to follow the vault, and nobody has paused that."""
+    return box.has_vault and box.has_cloud and box.transfers.hold is None
 
 
 def upkeep_requests(box: Box) -> list[JobRequest]:
     """The jobs of a planned upkeep: none where no policy ever lets anything go. The cloud follows the vault."""
     if not has_rules(box):
         return []
-    return [UpkeepJob(), *([ReplicateJob()] if box.has_vault and box.has_cloud else [])]
+    return [UpkeepJob(), *([ReplicateJob()] if _may_replicate(box) else [])]
 
 
 def require_sensible(box: Box, request: JobRequest) -> None:
@@ -90,5 +105,6 @@ def require_sensible(box: Box, request: JobRequest) -> None:
             box.require_designated(request.source)
         case ReplicateJob():
             box.require_cloud()
+            box.transfers.require(*modes_against(box, request))
         case RestoreJob() | CheckJob() | RepairJob() if request.cloud:
             box.require_cloud()
