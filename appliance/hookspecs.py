@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pluggy
 
@@ -121,6 +121,13 @@ class WebExtension:
     title: Text | None = field(default=None)
 
 
+OnDocument: TypeAlias = Callable[[str, str], Text]
+"""`on_document(document, way)` takes a signed document that came by `way`, and says what became of it.
+
+It may be called from any thread, takes up to some seconds, and raises nothing.
+"""
+
+
 class KurabakoSpec:
     """The hooks. All are optional; all but `open_source` collect what every plugin yields."""
 
@@ -152,6 +159,11 @@ class KurabakoSpec:
     @hookspec
     def watch_sources(self, context: PluginContext, on_event: OnSourceEvent) -> Watch | None:
         """Starts reporting arrivals, changes and departures to `on_event`, from any thread, until closed."""
+        raise NotImplementedError
+
+    @hookspec
+    def watch_directives(self, context: PluginContext, on_document: OnDocument) -> Watch | None:
+        """Starts handing signed documents of the provider to `on_document` as they arrive, until closed."""
         raise NotImplementedError
 
     @hookspec

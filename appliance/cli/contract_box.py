@@ -52,12 +52,16 @@ def install(
 
 def show(context: typer.Context, as_json: JsonOption = False) -> None:
     """Looks at the box's own memory, whether or not a daemon runs."""
+    from appliance.daemon.standing import contract_status
     from appliance.identity import box_id
+    from appliance.status.lines import contract_lines
 
     out = printer(context, as_json)
     with opened_box(context) as box:
         contract = box.contract
         clock = box.agreement.entitlements.look_at_clock()
+        standing = contract_status(box, contract)
+        zone = box.zone
     name: str | None
     try:
         name = box_id()
@@ -73,6 +77,7 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
             "entitlement": contract.entitlement.to_json() if contract.entitlement else None,
             "refusal": _error(contract.refusal),
             "clock": _error(clock),
+            "standing": standing,
         }
     )
     out.say(T("Box: {id}", id=name or "–"))
@@ -82,6 +87,8 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     out.say(T("Service: {name}", name=profile.name_ja if out.language == "ja" else profile.name_en))
     if contract.refusal is None:
         out.say(_capacity(contract))
+        if standing is not None:
+            out.say(*contract_lines(standing, out.language, zone))
     for error in (contract.refusal, clock):
         if error is not None:
             out.say(*(part for part in (error.what, error.safe, error.todo) if part is not None))

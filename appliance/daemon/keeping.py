@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,14 +10,19 @@ from typing import Any
 from appliance.agreement import Contract
 from appliance.box import Box
 from appliance.contract.box_state import Action, BoxState, Condition, Standing
+from appliance.contract.words import DIRECTIVES
 from appliance.daemon.background import in_thread
 from appliance.daemon.ending import EndOfContract
 from appliance.daemon.requests import JobRequest, action_of
 from appliance.daemon.supervisor import Supervisor
-from appliance.directives import Taken
+from appliance.directives import PAGE, Taken
 from appliance.errors import KurabakoError
+from appliance.text import T, Text
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 30.0
+"""Seconds a plugin's thread waits for an answer."""
 
 _NOTED = "contract.standing"
 """The state's name for how the contract stood when it was last looked at."""
@@ -33,6 +39,7 @@ class ContractKeeper:
         self._box = box
         self._supervisor = supervisor
         self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
         self._waiting: list[JobRequest] = []
         self._end = EndOfContract(box)
         self._rate: int | None = box.contract.standing.rate
@@ -43,6 +50,22 @@ class ContractKeeper:
         self.look()
         self._on_change()
         return taken
+
+    async def answer(self, document: str, way: str) -> Text:
+        """`take`, and what to say to whoever handed the document in."""
+        directive = (await self.take(document, way)).recorded.directive
+        return T("Directive {number} ({kind}) was taken.", number=directive.number, kind=DIRECTIVES[directive.kind])
+
+    async def take_on_page(self, document: str) -> Text:
+        """`answer` for the page."""
+        return await self.answer(document, PAGE)
+
+    def hear(self, document: str, way: str) -> Text:
+        """`answer` for a plugin's thread; a refusal is an answer too."""
+        try:
+            return asyncio.run_coroutine_threadsafe(self.answer(document, way), self._loop).result(PATIENCE)
+        except KurabakoError as error:
+            return T("{what} {safe}", what=error.what, safe=error.safe or "")
 
     def admit(self, requests: Iterable[JobRequest]) -> list[JobRequest]:
         """Those of the requests that may run now; one that a restriction keeps back is done when it is lifted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from ipaddress import ip_address
 
@@ -13,9 +13,15 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from appliance.box import Box
 from appliance.daemon.instance import why
 from appliance.errors import KurabakoError
+from appliance.hookspecs import WebExtension
+from appliance.status.board import Board
 from appliance.text import T
+from appliance.verification import Reports
+from appliance.web.app import create_app
+from appliance.web.directives import Take
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +101,21 @@ class Page:
         if self._task is not None:
             with suppress(asyncio.CancelledError):
                 await self._task
+
+
+def page_of(box: Box, board: Board, extensions: Sequence[WebExtension], take_directive: Take) -> FastAPI:
+    """The page of a box, as its settings want it."""
+    settings = box.settings
+    takes = settings.directives.on_page and settings.contract.provider_key_file is not None
+    return create_app(
+        board,
+        extensions,
+        language=settings.box.language,
+        hosts=settings.web.hosts,
+        zone=box.zone,
+        reports=Reports(settings.box.state_dir),
+        take_directive=take_directive if takes else None,
+    )
 
 
 def _addresses(listen: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from appliance.box import Box
@@ -26,10 +27,11 @@ from appliance.daemon.jobs import JobReport
 from appliance.daemon.keeping import ContractKeeper
 from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
-from appliance.daemon.page import Page, PageUnavailable
+from appliance.daemon.page import Page, PageUnavailable, page_of
 from appliance.daemon.places import probe_places
 from appliance.daemon.planned import PlannedWork
 from appliance.daemon.planner import Planner
+from appliance.daemon.registered import addressed, note_sent
 from appliance.daemon.requests import BackupJob, JobRequest, encode_request
 from appliance.daemon.stalls import Retries, StallWatch
 from appliance.daemon.standalone import new_job_id
@@ -49,8 +51,6 @@ from appliance.status.model import Outcome, Problem, Progress, Severity, SourceS
 from appliance.status.notices import may_unplug, notices
 from appliance.status.outputs import NotificationChannel, StatusOutput
 from appliance.status.public import public
-from appliance.verification import Reports
-from appliance.web.app import create_app
 
 logger = logging.getLogger(__name__)
 
@@ -130,13 +130,12 @@ class Daemon:
         control = ControlServer(self._box.settings.box.socket_path, Commands(self).table())
         await control.start()
         outputs, channels = await in_thread(self._find_outputs, "find outputs")
-        self._telling = Telling(self.board, outputs, channels)
+        self._telling = Telling(self.board, outputs, channels, partial(note_sent, self._box))
         page = await self._open_page()
         again = self._memory.interrupted(self._box.clock())
-        ways = DirectiveWays(self._box, self.contract.take, lambda: self.watcher.known)
         lasting = (
             self.watcher.run(),
-            ways.run(),
+            DirectiveWays(self._box, self.contract, lambda: self.watcher.known).run(),
             self._again_and_again(self._probe, PROBE_INTERVAL),
             self._again_and_again(self._check, CHECK_INTERVAL),
         )
@@ -196,11 +195,7 @@ class Daemon:
         if not web.enabled:
             return None
         extensions = await in_thread(lambda: self._box.plugins.web_extensions(self._box.context), "web extensions")
-        box = self._box.settings.box
-        reports = Reports(box.state_dir)
-        app = create_app(
-            self.public_board, extensions, language=box.language, hosts=web.hosts, zone=self._box.zone, reports=reports
-        )
+        app = page_of(self._box, self.public_board, extensions, self.contract.take_on_page)
         page = Page(app, web.listen, web.port)
         try:
             self._page_urls = await page.start()
@@ -338,7 +333,7 @@ class Daemon:
         known = self._box.state.value(_LAST_STATUS)
         previous = codec.from_json(known) if known is not None else None
         if previous is None or previous.problems != status.problems:
-            self._telling.tell(notices(previous, status))
+            self._telling.tell(addressed(notices(previous, status), self._box.contract))
             self._box.state.set_value(_LAST_STATUS, codec.to_json(status))
 
     async def _again_and_again(self, work: Callable[[], Coroutine[None, None, None]], interval: float) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from appliance.errors import KurabakoError
 from appliance.status.board import Board
@@ -26,6 +27,10 @@ RETRIES = (10.0, 60.0, 300.0)
 
 BACKLOG = 100
 """Notices that wait for one channel; beyond it the oldest is dropped, for the newest matters most."""
+
+
+OnSent: TypeAlias = Callable[[str, Notice], None]
+"""Told, in the channel's thread, that a notice was sent by the channel of this name. Raises nothing."""
 
 
 class Display:
@@ -66,8 +71,11 @@ class Display:
 class Messenger:
     """Carries notices to one channel, in order; one that cannot be sent is tried again a few times."""
 
-    def __init__(self, channel: NotificationChannel, retries: Sequence[float] = RETRIES) -> None:
+    def __init__(
+        self, channel: NotificationChannel, retries: Sequence[float] = RETRIES, on_sent: OnSent = lambda *_: None
+    ) -> None:
         self._channel = channel
+        self._on_sent = on_sent
         self._retries = retries
         self._notices: queue.Queue[Notice] = queue.Queue(BACKLOG)
         self._closing = threading.Event()
@@ -98,6 +106,7 @@ class Messenger:
         for pause in (*self._retries, None):
             try:
                 self._channel.send(notice)
+                self._on_sent(self._channel.name, notice)
                 return
             except KurabakoError as error:
                 logger.warning("channel %s: %s", self._channel.name, error)
@@ -113,9 +122,15 @@ class Messenger:
 class Telling:
     """All displays and messengers of a box."""
 
-    def __init__(self, board: Board, outputs: Iterable[StatusOutput], channels: Iterable[NotificationChannel]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        outputs: Iterable[StatusOutput],
+        channels: Iterable[NotificationChannel],
+        on_sent: OnSent = lambda *_: None,
+    ) -> None:
         self._displays = [Display(board, output) for output in outputs]
-        self._messengers = [Messenger(channel) for channel in channels]
+        self._messengers = [Messenger(channel, on_sent=on_sent) for channel in channels]
 
     def tell(self, notices: Iterable[Notice]) -> None:
         """Hands every notice to every channel."""

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 
 from appliance.box import Box
 from appliance.contract.box_state import Action
 from appliance.daemon.background import in_thread
-from appliance.directives import BUCKET, DISK, HTTPS, Taken
+from appliance.daemon.keeping import ContractKeeper
+from appliance.directives import BUCKET, DISK, HTTPS
 from appliance.errors import KurabakoError
 from appliance.identity import box_id
 from appliance.inbox import Poll, documents_in_cloud, documents_on_disk
 from appliance.policy import KnownSource
+from appliance.sources.interface import Watch
 
 logger = logging.getLogger(__name__)
 
 TICK = 2.0
 """Seconds between two looks whether a way is to be looked at."""
 
-Take = Callable[[str, str], Awaitable[Taken]]
-
 
 class DirectiveWays:
-    """Looks at each way when it is time. `take` records a document that came by a way; `known` are the sources."""
+    """Looks at each way when it is time, and hands what is there to `keeper`; `known` are the sources."""
 
-    def __init__(self, box: Box, take: Take, known: Callable[[], Sequence[KnownSource]]) -> None:
+    def __init__(self, box: Box, keeper: ContractKeeper, known: Callable[[], Sequence[KnownSource]]) -> None:
         self._box = box
-        self._take = take
+        self._keeper = keeper
         self._known = known
         self._disks: set[str] = set()
         self._cloud_at = box.clock()
@@ -40,9 +40,16 @@ class DirectiveWays:
         """Looks until cancelled."""
         if self._box.settings.contract.provider_key_file is None:
             return
-        while True:
-            await self.look()
-            await asyncio.sleep(TICK)
+        watch = await in_thread(self._watch, "watch directives")
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(TICK)
+        finally:
+            watch.close()
+
+    def _watch(self) -> Watch:
+        return self._box.plugins.watch_directives(self._box.context, self._keeper.hear)
 
     async def look(self) -> None:
         """Looks at the ways whose time it is; at none while the clock is wrong, since nothing could be taken then."""
@@ -70,7 +77,7 @@ class DirectiveWays:
             if await in_thread(lambda document=document: self._box.agreement.directives.is_known(document), "look"):  # type: ignore[misc]
                 continue
             try:
-                await self._take(document, way)
+                await self._keeper.take(document, way)
             except KurabakoError as error:
                 logger.warning("a directive that came by %s was refused: %s", way, error)
                 done = done and await in_thread(

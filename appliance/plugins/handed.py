@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from appliance.hookspecs import OnDocument
 from appliance.plugins.guard import Hung, Worker
 from appliance.plugins.registry import Plugin, Registry, blame
 from appliance.sources.interface import OnSourceEvent, SourceEvent, Watch
 from appliance.status.model import Status
 from appliance.status.outputs import Notice, NotificationChannel, StatusOutput
-from appliance.text import T
+from appliance.text import T, Text
 
 log = logging.getLogger(__name__)
 
@@ -112,3 +113,20 @@ def guarded_listener(registry: Registry, plugin: Plugin, on_event: OnSourceEvent
             log.exception("an event of the plugin %s could not be handled", plugin.name)
 
     return listener
+
+
+def guarded_taker(registry: Registry, plugin: Plugin, on_document: OnDocument) -> OnDocument:
+    """`on_document` for one plugin: what is no text sets it aside, and what the box does wrong never reaches it."""
+
+    def taker(document: str, way: str) -> Text:
+        if not isinstance(document, str) or not isinstance(way, str):
+            registry.set_aside(plugin, T("watch_directives hands over something that is no text"))
+        if not plugin.active:
+            return T("Nothing was changed.")
+        try:
+            return on_document(document, way)
+        except Exception:
+            log.exception("a document of the plugin %s could not be handled", plugin.name)
+            return T("Nothing was changed.")
+
+    return taker

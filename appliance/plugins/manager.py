@@ -15,12 +15,13 @@ from appliance.hookspecs import (
     Check,
     CheckResult,
     CommandGroup,
+    OnDocument,
     PlaceKind,
     PluginContext,
     SettingsSection,
     WebExtension,
 )
-from appliance.plugins.handed import GuardedChannel, GuardedOutput, GuardedWatches, guarded_listener
+from appliance.plugins.handed import GuardedChannel, GuardedOutput, GuardedWatches, guarded_listener, guarded_taker
 from appliance.plugins.promises import require
 from appliance.plugins.registry import DEFAULT_BUDGET, Plugin, PluginFailed, Registry, installed_entry_points
 from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions, Source, SourceNotFound, Watch
@@ -194,6 +195,15 @@ class PluginManager:
             listener = guarded_listener(self._registry, plugin, on_event)
             arguments = {"context": context, "on_event": listener}
             watches.add(plugin, self._registry.ask(plugin, impl, "watch_sources", arguments))
+        return watches
+
+    def watch_directives(self, context: PluginContext, on_document: OnDocument) -> Watch:
+        """Starts every plugin's watch for documents, which `on_document` takes from any thread; close it to end."""
+        watches = GuardedWatches(self._registry)
+        for plugin, impl in self._registry.implementations("watch_directives"):
+            taker = guarded_taker(self._registry, plugin, on_document)
+            arguments = {"context": context, "on_document": taker}
+            watches.add(plugin, self._registry.ask(plugin, impl, "watch_directives", arguments))
         return watches
 
     def status_outputs(self, context: PluginContext) -> list[StatusOutput]:

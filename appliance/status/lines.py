@@ -102,6 +102,18 @@ def _fit(lines: Iterator[str], ascii_only: bool) -> list[str]:
     return fitted
 
 
+def contract_lines(contract: ContractStatus, language: str, zone: tzinfo | None) -> Iterator[str]:
+    """How the contract stands: its state, what holds, and what is known to come; not yet wrapped."""
+    yield T("State of the contract: {title}", title=contract.title).render(language)
+    for one in contract.holding:
+        yield "  " + T("{what} ({clause})", what=one.what, clause=one.clause).render(language)
+    for one in contract.coming:
+        moment = words.moment(one.at, zone)
+        yield "  " + T("From {moment}: {what}", moment=moment, what=one.what).render(language)
+    if not contract.clock_trusted:
+        yield "  " + T("The clock is wrong: as long as it is, nothing about the contract changes.").render(language)
+
+
 def printable(text: str) -> str:
     """`text` without what could steer a terminal: a file's name may hold control characters (Unicode category C)."""
     return "".join("?" if unicodedata.category(char).startswith("C") else char for char in text)
@@ -126,7 +138,7 @@ class _Page:
             yield self._job(job)
         yield from self._stores()
         if status.contract is not None:
-            yield from self._contract(status.contract)
+            yield from contract_lines(status.contract, self._language, self._zone)
         if status.sources:
             yield self._say(T("Sources:"))
             yield from (f"  {self._source(source)}" for source in status.sources)
@@ -191,15 +203,6 @@ class _Page:
                     moment=self._moment(verification.at),
                 )
             )
-
-    def _contract(self, contract: ContractStatus) -> Iterator[str]:
-        yield self._say(T("State of the contract: {title}", title=contract.title))
-        for one in contract.holding:
-            yield f"  {self._say(T('{what} ({clause})', what=one.what, clause=one.clause))}"
-        for one in contract.coming:
-            yield f"  {self._say(T('From {moment}: {what}', moment=self._moment(one.at), what=one.what))}"
-        if not contract.clock_trusted:
-            yield f"  {self._say(T('The clock is wrong: as long as it is, nothing about the contract changes.'))}"
 
     def _place(self, name: Text, place: PlaceStatus) -> str:
         answer = (

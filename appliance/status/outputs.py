@@ -37,6 +37,8 @@ class Notice:
     subject: Text
     body: Text
     at: datetime
+    to: tuple[str, ...] = ()
+    """Mail addresses of the contacts whom the contract registers to be told."""
 
 
 class NotificationChannel(Protocol):

@@ -1,7 +1,8 @@
 """The page on the LAN: what the Status says, in Japanese and English, and the same as JSON and as events.
 
 Everything is rendered here; the page's script only puts changed parts in their place, and without it the
-page reloads itself. Nothing on it changes anything, and no secret is ever in a Status.
+page reloads itself. Nothing on it changes anything but a directive that the provider signed, and no secret is ever in
+a Status.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from fastapi.staticfiles import StaticFiles
 from appliance.status.board import Board
 from appliance.status.codec import to_json
 from appliance.status.model import State
-from appliance.text import LANGUAGES
+from appliance.text import LANGUAGES, T
+from appliance.web.directives import PATH as DIRECTIVES
+from appliance.web.directives import Take, directive_routes
 from appliance.web.events import Events, Pace
 from appliance.web.guard import Guard
 from appliance.web.language import choose
@@ -47,15 +50,18 @@ def create_app(
     zone: tzinfo | None = None,
     pace: Pace | None = None,
     reports: Reports | None = None,
+    take_directive: Take | None = None,
 ) -> FastAPI:
     """The page's application, showing what hangs on `board`.
 
     `language` is for readers whose browser prefers none of ours, `hosts` are further names the box is reached by
     (addresses, this machine's name, `localhost` and `*.local` always are), `zone` is the box's time zone (this
-    machine's when None). `reports` are the verification reports, each a page to be printed.
+    machine's when None). `reports` are the verification reports, each a page to be printed. `take_directive` takes what
+    is handed in on the page; None: the page takes nothing.
     """
     app = FastAPI(title="Kurabako", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    links = [Link(extension.title, f"/x/{extension.name}/") for extension in extensions if extension.title]
+    links = [] if take_directive is None else [Link(T("Hand in a directive"), DIRECTIVES)]
+    links += [Link(extension.title, f"/x/{extension.name}/") for extension in extensions if extension.title]
     renderer = Renderer(zone=zone, links=links)
     events = Events(board, renderer, pace or Pace())
 
@@ -105,9 +111,12 @@ def create_app(
 
     if reports is not None:
         app.include_router(report_pages(reports, renderer, language))
+    if take_directive is not None:
+        app.include_router(directive_routes(take_directive, renderer, language=language))
     for extension in extensions:
         app.include_router(extension.router, prefix=f"/x/{extension.name}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     own = socket.gethostname()
-    app.add_middleware(Guard, hosts=(own, own.partition(".")[0], *hosts))
+    forms = () if take_directive is None else (DIRECTIVES,)
+    app.add_middleware(Guard, hosts=(own, own.partition(".")[0], *hosts), forms=forms)
     return app

@@ -67,6 +67,10 @@ class Renderer:
             others={code: name for code, name in LANGUAGE_NAMES.items() if code != language},
         )
 
+    def directive_page(self, language: str, answer: Text | None, *, good: bool) -> str:
+        """The page that takes a directive, with what became of the last one."""
+        return self._render("directive.html", language, answer=answer, good=good)
+
     def title(self, status: Status, language: str) -> str:
         """The page's title: how the box is, then its name, so that it can be read in a row of tabs."""
         return f"{words.STATES[status.state].render(language)} – {status.box}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
+from appliance.hookspecs import ENTRY_POINT_GROUP
 from appliance.plugins import PluginManager
 from appliance.settings import CORE_SECTIONS, SecretFile, load_settings
 from appliance.settings.words import model_within
@@ -38,9 +40,16 @@ def tables() -> dict[str, type[BaseModel]]:
 
     for name, model in CORE_SECTIONS.items():
         add(name, model, issubclass(model, RootModel))
-    for section in PluginManager.load().settings_sections():
+    for section in PluginManager.load(entry_points=declared()).settings_sections():
         add(section.name, section.model, issubclass(section.model, RootModel))
     return found
+
+
+def declared() -> list[EntryPoint]:
+    """The plugins that the project declares, also those that came since it was last installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (points,) = project["entry-points"].values()
+    return [EntryPoint(name, module, ENTRY_POINT_GROUP) for name, module in points.items()]
 
 
 def own_fields(model: type[BaseModel], models: Iterable[type[BaseModel]]) -> dict[str, FieldInfo]:
