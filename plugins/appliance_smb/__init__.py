@@ -32,12 +32,17 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
     if source.kind != _KIND:
         return None
     # Imported late: smbprotocol takes a time that most commands need not wait for.
-    from appliance_smb.opening import login_of, open_share
+    from appliance_smb.opening import login_of, open_share, refused_logins
 
     settings = _settings(context)
     for share in settings.shares:
         if share.address.id == source.id:
-            return open_share(share.address, login_of(share, settings.timeout), settings.sessions)
+            return open_share(
+                share.address,
+                login_of(share, settings.timeout),
+                settings.sessions,
+                refused_logins(context.state_dir),
+            )
     raise SourceNotFound(
         T("The share {share} is not in the settings.", share=source.title),
         safe=T("Everything that was backed up before is safe."),
@@ -50,14 +55,14 @@ def places(context: PluginContext) -> Iterable[PlaceKind]:
     settings = _settings(context)
 
     def source(url: str, password: SecretStr | None) -> Source:
-        from appliance_smb.opening import login_for, open_share
+        from appliance_smb.opening import login_for, open_share, refused_logins
 
-        return open_share(*login_for(url, password, settings), settings.sessions)
+        return open_share(*login_for(url, password, settings), settings.sessions, refused_logins(context.state_dir))
 
     def target(url: str, password: SecretStr | None) -> RestoreTarget:
-        from appliance_smb.opening import login_for, open_target
+        from appliance_smb.opening import login_for, open_target, refused_logins
 
-        return open_target(*login_for(url, password, settings), settings.sessions)
+        return open_target(*login_for(url, password, settings), settings.sessions, refused_logins(context.state_dir))
 
     return [PlaceKind("smb", T("A share of another machine"), source, target)]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
+from pathlib import Path
 from uuid import uuid4
 
 from pydantic import SecretStr
@@ -14,44 +13,14 @@ from appliance.status.model import Severity
 from appliance.text import T
 from appliance_smb import errors
 from appliance_smb.address import ShareAddress, parse_address
-from appliance_smb.errors import LoginRefused, ShareUnreachable
-from appliance_smb.link import Link, Login, hang_up_after, negotiate, open_link
+from appliance_smb.errors import ShareUnreachable
+from appliance_smb.link import Login, hang_up_after, negotiate, open_link
+from appliance_smb.logins import RefusedLogins
 from appliance_smb.settings import ShareSettings, SmbSettings
 from appliance_smb.source import SmbSource
 from appliance_smb.target import SmbTarget
 
 _CHECK_SECONDS = 5.0
-
-
-class RefusedLogins:
-    """Logins that a server refused; they are not tried again, so that a run never locks an account.
-
-    Servers lock an account after a few wrong passwords, and a user of several shares would be tried once for each.
-    A password that was corrected is another login.
-    """
-
-    def __init__(self) -> None:
-        self._refused: dict[tuple[str, int, str, str, bytes], LoginRefused] = {}
-        self._lock = threading.Lock()
-
-    def open(self, address: ShareAddress, login: Login, sessions: int) -> Link:
-        """Opens the share, unless this login was refused before."""
-        known = (address.server.lower(), address.port, login.domain, login.user, _fingerprint(login.password))
-        with self._lock:
-            if known in self._refused:
-                raise self._refused[known]
-            try:
-                return open_link(address, login, sessions=sessions)
-            except LoginRefused as error:
-                self._refused[known] = error
-                raise
-
-
-def _fingerprint(password: SecretStr | None) -> bytes:
-    return hashlib.sha256(password.get_secret_value().encode()).digest() if password else b""
-
-
-_logins = RefusedLogins()
 
 
 def login_of(share: ShareSettings, timeout: float) -> Login:
@@ -60,9 +29,14 @@ def login_of(share: ShareSettings, timeout: float) -> Login:
     return Login(share.user, password, share.domain, share.encrypt, timeout)
 
 
-def open_share(address: ShareAddress, login: Login, sessions: int) -> SmbSource:
+def refused_logins(state_dir: Path) -> RefusedLogins:
+    """What servers refused, as the box remembers it, or for this process only where there is no box."""
+    return RefusedLogins(state_dir / "smb" / "refused-logins.json" if state_dir.is_dir() else None)
+
+
+def open_share(address: ShareAddress, login: Login, sessions: int, logins: RefusedLogins) -> SmbSource:
     """The share as a source. Raises `LoginRefused`, `SourceNotFound` and the like."""
-    link = _logins.open(address, login, sessions)
+    link = logins.open(address, login, lambda: open_link(address, login, sessions=sessions))
     try:
         return SmbSource(link, login.user)
     except BaseException:
@@ -70,9 +44,9 @@ def open_share(address: ShareAddress, login: Login, sessions: int) -> SmbSource:
         raise
 
 
-def open_target(address: ShareAddress, login: Login, sessions: int) -> SmbTarget:
+def open_target(address: ShareAddress, login: Login, sessions: int, logins: RefusedLogins) -> SmbTarget:
     """The share, or the folder in it, to be restored into. Raises as `open_share` does."""
-    return SmbTarget(_logins.open(address, login, sessions))
+    return SmbTarget(logins.open(address, login, lambda: open_link(address, login, sessions=sessions)))
 
 
 def login_for(url: str, password: SecretStr | None, settings: SmbSettings) -> tuple[ShareAddress, Login]:

@@ -214,7 +214,7 @@ def test_a_circle_of_links_on_the_server_is_read_once(smbd: Smbd, tmp_path: Path
 
 
 def test_a_wrong_password_is_tried_once(smbd: Smbd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "_logins", opening.RefusedLogins())
+    (tmp_path / "state").mkdir()
     wrong = tmp_path / "password"
     wrong.write_text("certainly-wrong")
     wrong.chmod(0o600)
