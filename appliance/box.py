@@ -253,11 +253,7 @@ class Box:
             return Repository.open(storage, password)
         except (NotARepository, PlaceNotFound) as error:
             if not self._known_home():
-                raise NotSetUp(
-                    T("The place for backups, {place}, has not been set up yet.", place=self.home),
-                    safe=T("Nothing was changed."),
-                    todo=T("Run “kurabako setup” once."),
-                ) from error
+                raise self.not_set_up() from error
             raise self._home_gone() from error
 
     def open_cloud(self) -> Repository:
@@ -289,8 +285,17 @@ class Box:
                 storage, password, hostname=self.name, username=getpass.getuser(), now=self.clock, entropy=entropy
             )
             made_repository = True
-        self.state.set_value(HOME_KEY, {"repository": repository.id, "place": self.home})
+        known = self.state.value(HOME_KEY) or {"at": self.clock().isoformat()}
+        self.state.set_value(HOME_KEY, {**known, "repository": repository.id, "place": self.home})
         return SetUp(path, made_key, self.home, repository.id, made_repository)
+
+    def not_set_up(self) -> NotSetUp:
+        """What to say where a command needs a place that was never set up."""
+        return NotSetUp(
+            T("The place for backups, {place}, has not been set up yet.", place=self.home),
+            safe=T("Nothing was changed."),
+            todo=T("Run “kurabako setup” once."),
+        )
 
     def _known_home(self) -> bool:
         """Whether a repository was set up in this very place before."""

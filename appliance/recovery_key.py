@@ -26,6 +26,14 @@ def new_recovery_key(entropy: Callable[[int], bytes] = os.urandom) -> str:
     return "-".join("".join(letters[group : group + 4]) for group in range(0, 32, 4))
 
 
+def normalized_recovery_key(text: str) -> str | None:
+    """The key that somebody typed from paper in small letters, or with other gaps; None when it cannot be one."""
+    letters = "".join(letter for letter in text.upper() if letter in ALPHABET)
+    if len(letters) != 32 or any(letter.isalnum() and letter.upper() not in ALPHABET for letter in text):
+        return None
+    return "-".join(letters[group : group + 4] for group in range(0, 32, 4))
+
+
 def write_recovery_key(path: Path, key: str) -> None:
     """Writes the key into a new file that only its owner can read, and makes sure that it is on the disk."""
     try:

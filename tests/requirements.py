@@ -25,6 +25,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "umockdev": ("umockdev-run", "umockdev"),
     "socat": ("socat", "socat"),
     "chromium": ("chromium", "chromium"),
+    "zbarimg": ("zbarimg", "zbar-tools"),
     "cjk-fonts": ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
     "ceph-mon": ("ceph-mon", "ceph-mon"),
     "ceph-osd": ("ceph-osd", "ceph-osd"),

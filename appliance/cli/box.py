@@ -1,4 +1,4 @@
-"""The box's own commands: `serve`, `setup`, `status`, and those of the other `box_` modules."""
+"""The box's own commands: `serve`, `status`, and those of the other `box_` modules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import box_capacity, box_jobs, box_look, box_sources, box_transfers, box_upkeep
-from appliance.cli.box_session import asked_or, opened_box, require_own_box
+from appliance.cli import (
+    box_capacity,
+    box_jobs,
+    box_look,
+    box_setup,
+    box_sheet,
+    box_sources,
+    box_transfers,
+    box_upkeep,
+)
+from appliance.cli.box_session import asked_or, opened_box
 from appliance.cli.context import JsonOption, invocation, printer
 from appliance.text import T
 
@@ -18,9 +27,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=T("Log warnings and e
 def register(app: typer.Typer) -> None:
     """Adds the commands to the root."""
     app.command(help=T("Serve: watch devices, keep the schedule, show the status. Ends on Ctrl-C.").message)(serve)
-    app.command(help=T("Set the box up: make the recovery key and the repository if they are missing.").message)(setup)
+    box_setup.register(app)
     app.command(help=T("Say what the box is doing, how it is, and why.").message)(status)
-    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep, box_transfers):
+    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep, box_transfers, box_sheet):
         part.register(app)
 
 
@@ -32,30 +41,6 @@ def serve(context: typer.Context, quiet: Quiet = False) -> None:
 
     log_to_stderr(journal="JOURNAL_STREAM" in os.environ, level=logging.WARNING if quiet else logging.INFO)
     serve_box(invocation(context).config)
-
-
-def setup(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Makes what is missing and touches nothing that is there; may be repeated."""
-    out = printer(context, as_json)
-    with opened_box(context) as box:
-        require_own_box(box)
-        done = box.set_up()
-    out.document(done)
-    if done.made_repository:
-        out.say(T("A place for backups was set up in {place}.", place=done.place))
-    else:
-        out.say(T("The place for backups in {place} is set up already.", place=done.place))
-    if done.made_key:
-        out.say(
-            T("A new recovery key was written to {file}.", file=str(done.password_file)),
-            T(
-                "Copy it to a place outside this box now: without the key, nobody can ever read the backups. "
-                "To see it, type: cat {file}",
-                file=str(done.password_file),
-            ),
-        )
-    else:
-        out.say(T("Its recovery key is in {file}.", file=str(done.password_file)))
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -37,6 +37,7 @@ _TITLES = {
     JobKind.REPAIR: T("Repair"),
     JobKind.UPKEEP: T("Upkeep"),
     JobKind.VERIFY: T("Verification"),
+    JobKind.REFILL: T("Refilling the vault"),
 }
 
 

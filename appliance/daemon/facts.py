@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from appliance import __version__
 from appliance.box import Box
 from appliance.daemon.capacity import capacity_status
 from appliance.daemon.holds import hold_problems
+from appliance.daemon.home import recovery_sheet_due_since
 from appliance.daemon.memory import Memory
 from appliance.daemon.standing import contract_problems, contract_status
 from appliance.policy import KnownSource, SourcePolicy
@@ -24,9 +25,13 @@ from appliance.status.model import (
     SourceStatus,
     VerificationStatus,
 )
+from appliance.text import T
 
 LAST = "verification.last"
 """The state's name for how the last verification ended."""
+
+SHEET_PATIENCE = timedelta(days=3)
+"""How long a new box only reminds of its recovery sheet."""
 
 RESULTS = 20
 """How many of the last results a Status tells."""
@@ -70,7 +75,13 @@ def gather(box: Box, moment: Moment) -> Facts:
         contract=contract_status(box, contract),
         verification=_verification(box),
         plugins=box.plugins.statuses(),
-        problems=(*moment.problems, *contract_problems(box, contract), *_upkeep_problems(memory), *hold_problems(box)),
+        problems=(
+            *moment.problems,
+            *contract_problems(box, contract),
+            *_upkeep_problems(memory),
+            *hold_problems(box),
+            *_sheet_problems(box),
+        ),
         warn_at=contract.profile.warn_at,
         next_run_at=moment.next_run_at,
         page_urls=moment.page_urls,
@@ -121,6 +132,24 @@ def _verification(box: Box) -> VerificationStatus | None:
         damages=last["damages"],
         keeps_up=last["keeps_up"],
         per_day=last["per_day"],
+    )
+
+
+def _sheet_problems(box: Box) -> Iterator[Problem]:
+    """That nobody has said yet that the recovery sheet is printed: a reminder at first, then a warning."""
+    since = recovery_sheet_due_since(box)
+    if since is None:
+        return
+    yield Problem(
+        "recovery-sheet.unconfirmed",
+        Severity.INFO if box.clock() - since < SHEET_PATIENCE else Severity.WARNING,
+        T("Nobody has confirmed yet that the recovery sheet is printed and in a safe place."),
+        since,
+        safe=T("Backups go on. But if this box is lost, nobody can read them without the recovery key."),
+        todo=T(
+            "Type: kurabako recovery-sheet --output FILE.html, print it, lock it up, then: "
+            "kurabako recovery-sheet --confirm"
+        ),
     )
 
 

@@ -121,7 +121,19 @@ class VerifyJob(msgspec.Struct, frozen=True, tag_field="kind", tag="verify", for
         return ""
 
 
-JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob | UpkeepJob | VerifyJob
+class RefillJob(msgspec.Struct, frozen=True, tag_field="kind", tag="refill", forbid_unknown_fields=True):
+    """Bring to the vault what the cloud has and the vault has not: after the vault or the whole box was lost."""
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.REFILL
+
+    @property
+    def subject(self) -> str:
+        return ""
+
+
+JobRequest: TypeAlias = BackupJob | ReplicateJob | RestoreJob | CheckJob | RepairJob | UpkeepJob | VerifyJob | RefillJob
 
 
 def action_of(request: JobRequest, *, has_vault: bool) -> Action | None:
@@ -135,7 +147,7 @@ def action_of(request: JobRequest, *, has_vault: bool) -> Action | None:
             return Action.UPLOAD
         case RestoreJob() | CheckJob() if request.cloud or not has_vault:
             return Action.CLOUD_RESTORE
-        case VerifyJob():
+        case VerifyJob() | RefillJob():
             return Action.CLOUD_RESTORE
     return None
 

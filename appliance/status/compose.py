@@ -109,6 +109,8 @@ def _work(facts: Facts) -> Text:
             return T("Old snapshots are being cleared away.")
         case JobKind.VERIFY:
             return T("What is stored is being read back.")
+        case JobKind.REFILL:
+            return T("The vault is being refilled from the cloud.")
 
 
 def _rest(facts: Facts) -> Text:

@@ -57,6 +57,7 @@ class JobKind(StrEnum):
     REPAIR = "repair"
     UPKEEP = "upkeep"
     VERIFY = "verify"
+    REFILL = "refill"
 
 
 @dataclass(frozen=True)

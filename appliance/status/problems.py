@@ -223,6 +223,10 @@ def _run(facts: Facts, result: JobResult) -> Problem:
             what = T("Clearing away old snapshots ({moment}) did not succeed. {summary}", **values)
             safe = T("Every snapshot that is listed is whole; the next run goes on.")
             todo = T("The next planned run tries again. To try at once, run “kurabako prune”.")
+        case JobKind.REFILL:
+            what = T("Refilling the vault ({moment}) is not complete. {summary}", **values)
+            safe = T("What is in the cloud is unharmed; what was fetched stays.")
+            todo = T("To go on, type: kurabako setup --from-cloud")
         case JobKind.VERIFY:
             what = (
                 T("The verification ({moment}) ended early. {summary}", **values)

@@ -45,6 +45,7 @@ JOBS = {
     JobKind.REPAIR: T("Repair"),
     JobKind.UPKEEP: T("Upkeep"),
     JobKind.VERIFY: T("Verification"),
+    JobKind.REFILL: T("Refilling the vault"),
 }
 
 OUTCOMES = {

@@ -100,8 +100,8 @@ def test_a_box_without_a_cloud_keeps_to_its_traffic_and_tells_when_that_is_too_l
     box.json("backup")
     details = verified(box)["details"]
     assert details["place"] == str(box.vault)
-    assert details["bytes"] == 0
+    assert details["bytes"] < 20_000
     assert details["keeps_up"] is False
     with box.serving() as served:
         assert "verification.behind" in {problem["code"] for problem in served.status()["problems"]}
-        assert served.status()["verification"]["verified_bytes"] == 0
+        assert served.status()["verification"]["verified_bytes"] == details["bytes"]

@@ -129,6 +129,19 @@ class BoxUnderTest:
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def run_here(self, *words: str) -> Ran:
+        """Runs one `kurabako` command in this process: where many follow each other and none is about processes."""
+        from contextlib import redirect_stderr, redirect_stdout
+        from io import StringIO
+
+        from appliance.cli.main import run
+
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(["--config", str(self.config), *words], {"LANG": "C.UTF-8"})
+        assert "Traceback" not in out.getvalue() + err.getvalue()
+        return Ran(int(code), out.getvalue(), err.getvalue())
+
     def json(self, *words: str, code: int = 0) -> Any:
         """The JSON document of a command that ends with `code`."""
         ran = self.run(*words, "--json")

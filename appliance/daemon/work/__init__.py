@@ -13,6 +13,7 @@ from appliance.daemon.requests import (
     BackupJob,
     CheckJob,
     JobRequest,
+    RefillJob,
     RepairJob,
     ReplicateJob,
     RestoreJob,
@@ -25,6 +26,7 @@ from appliance.daemon.work.backup import backup
 from appliance.daemon.work.check import check_place
 from appliance.daemon.work.common import Cancelled, OnProgress, open_to_read, reading
 from appliance.daemon.work.holding import heeding_holds, held_report, modes_against
+from appliance.daemon.work.refill import refill
 from appliance.daemon.work.repair import repair
 from appliance.daemon.work.replicate import replicate
 from appliance.daemon.work.restore import restore
@@ -73,6 +75,8 @@ def _run(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled: C
             return upkeep(box, request, on_progress, is_cancelled)
         case VerifyJob():
             return verify(box, request, on_progress, is_cancelled)
+        case RefillJob():
+            return refill(box, on_progress, is_cancelled)
 
 
 def backup_requests(box: Box, sources: Sequence[str]) -> list[JobRequest]:

@@ -9,7 +9,16 @@ from contextlib import contextmanager
 
 from appliance.box import Box
 from appliance.daemon.jobs import JobReport
-from appliance.daemon.requests import BackupJob, CheckJob, JobRequest, RepairJob, RestoreJob, UpkeepJob, VerifyJob
+from appliance.daemon.requests import (
+    BackupJob,
+    CheckJob,
+    JobRequest,
+    RefillJob,
+    RepairJob,
+    RestoreJob,
+    UpkeepJob,
+    VerifyJob,
+)
 from appliance.errors import ExitCode, KurabakoError
 from appliance.status.model import Outcome
 from appliance.transfers import HoldWatch, Mode
@@ -24,7 +33,7 @@ def modes_against(box: Box, request: JobRequest) -> tuple[Mode, ...]:
     match request:
         case RestoreJob() | CheckJob():
             return (Mode.STOPPED,) if request.cloud or not box.has_vault else ()
-        case VerifyJob():
+        case VerifyJob() | RefillJob():
             return (Mode.STOPPED,)
         case RepairJob() if not request.cloud:
             return (Mode.STOPPED,)

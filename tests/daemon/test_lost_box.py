@@ -1,0 +1,133 @@
+"""The box is lost. With the S3 credentials and the recovery key a new one, or stock restic, has everything again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import ExitCode
+from tests.support.daemon import BoxUnderTest, Ran, fill
+from tests.support.repo_cli import objects
+from tests.support.s3 import S3Server, moto_s3
+
+__all__ = ["moto_s3"]
+
+pytestmark = pytest.mark.slow
+
+
+class Box(BoxUnderTest):
+    """Does its commands in the test's process."""
+
+    def run(self, *words: str, **_: Any) -> Ran:
+        return self.run_here(*words)
+
+
+@pytest.fixture
+def lost(tmp_path: Path, moto_s3: S3Server) -> BoxUnderTest:
+    """A box with two snapshots in its vault and in the cloud."""
+    box = Box.make(tmp_path / "old")
+    box.use_cloud(moto_s3)
+    fill(box.source, files=8, size=60_000)
+    box.set_up()
+    box.json("backup")
+    (box.source / "new").write_bytes(b"one more")
+    box.json("backup")
+    return box
+
+
+def heir_of(lost: BoxUnderTest, folder: Path, server: S3Server, **tables: dict[str, Any]) -> BoxUnderTest:
+    """A new box with the same cloud and the same source, and nothing else of the old one."""
+    heir = Box.make(folder, **tables)
+    heir.folders = [lost.source]
+    heir.use_cloud(server)
+    heir.tables["cloud"]["url"] = lost.tables["cloud"]["url"]
+    heir.write()
+    return heir
+
+
+def snapshots(box: BoxUnderTest) -> list[str]:
+    return [one["id"] for one in box.json("snapshots")]
+
+
+@pytest.mark.needs("restic")
+def test_a_new_box_takes_over_and_carries_on(lost: BoxUnderTest, tmp_path: Path, moto_s3: S3Server) -> None:
+    heir = heir_of(lost, tmp_path / "new", moto_s3)
+    # Nobody makes a second repository beside the one in the cloud by mistake.
+    assert heir.json("setup", code=1)["error"]["code"] == "setup.already-there"
+    assert not heir.vault.exists()
+    wrong = tmp_path / "wrong"
+    wrong.write_text("AAAA-" * 7 + "AAAA")
+    refused = heir.json("setup", "--from-cloud", "--recovery-key-file", str(wrong), code=int(ExitCode.WRONG_PASSWORD))
+    assert refused["error"]["code"] == "repository.wrong-password"
+    assert not (heir.folder / "secrets" / "password").exists()
+
+    # Typed from paper: small letters, spaces.
+    paper = tmp_path / "paper"
+    paper.write_text((lost.folder / "secrets" / "password").read_text().strip().lower().replace("-", "  "))
+    done = heir.json("setup", "--from-cloud", "--recovery-key-file", str(paper))["jobs"][0]
+    assert (done["kind"], done["outcome"], done["details"]["snapshots"]) == ("refill", "done", 2)
+    assert (heir.folder / "secrets" / "password").read_text() == (lost.folder / "secrets" / "password").read_text()
+    kept = {key: size for key, size in objects(lost.vault).items() if not key.startswith("locks/")}
+    assert {key: size for key, size in objects(heir.vault).items() if not key.startswith("locks/")} == kept
+    assert snapshots(heir) == snapshots(lost)
+    assert heir.json("setup", "--from-cloud", code=1)["error"]["code"] == "setup.already-there"
+
+    # The next backup goes on from the last one: nothing is read or sent twice.
+    assert heir.run("sources", "designate", f"folder:{lost.source}").code == 0
+    backup, replication = heir.json("backup")["jobs"]
+    summary = backup["details"]["summary"]
+    assert (summary["files_new"], summary["files_changed"], summary["files_unmodified"]) == (0, 0, 9)
+    assert replication["outcome"] == "done"
+    assert snapshots(heir)[:2] == snapshots(lost)
+    bucket = heir.tables["cloud"]["url"].split("/")[3]
+    listed = moto_s3.client().list_objects_v2(Bucket=bucket)["Contents"]
+    assert heir.json("capacity")["used_bytes"] == sum(one["Size"] for one in listed)
+
+    restic = {
+        "RESTIC_REPOSITORY": lost.tables["cloud"]["url"],
+        "RESTIC_PASSWORD": (lost.folder / "secrets" / "password").read_text().strip(),
+        "AWS_ACCESS_KEY_ID": moto_s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": moto_s3.secret_key,
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+    }
+    target = tmp_path / "restored"
+    for words in (["check", "--read-data"], ["restore", "latest", "--target", str(target)]):
+        subprocess.run(["restic", "--no-cache", *words], env=restic, check=True, capture_output=True, timeout=120)
+    subprocess.run(["diff", "-r", str(lost.source), f"{target}{lost.source}"], check=True)
+
+
+def test_a_refill_that_was_interrupted_goes_on(lost: BoxUnderTest, tmp_path: Path, moto_s3: S3Server) -> None:
+    heir = heir_of(lost, tmp_path / "new", moto_s3)
+    key = lost.folder / "secrets" / "password"
+    assert heir.run("setup", "--from-cloud", "--recovery-key-file", str(key)).code == 0
+    whole = objects(heir.vault)
+    # As the power cut leaves it: some files are there, no snapshot is, and the box does not call the vault its own.
+    for path in [*(heir.vault / "snapshots").iterdir(), *(heir.vault / "index").iterdir()]:
+        path.unlink()
+    from appliance import box as boxes
+    from appliance.daemon.home import set_refilling
+
+    box = boxes.Box.open(heir.config)
+    set_refilling(box, True)
+    box.state.set_value(boxes.HOME_KEY, None)
+    box.close()
+    again = heir.json("setup", "--from-cloud")["jobs"][0]
+    assert again["outcome"] == "done"
+    assert 0 < again["details"]["files"] < len(whole)
+    assert objects(heir.vault) == whole
+
+
+def test_a_box_without_a_vault_takes_over_at_once(lost: BoxUnderTest, tmp_path: Path, moto_s3: S3Server) -> None:
+    heir = heir_of(lost, tmp_path / "new", moto_s3)
+    heir.tables["cloud"]["password_file"] = heir.tables.pop("vault")["password_file"]
+    heir.write()
+    key = lost.folder / "secrets" / "password"
+    assert heir.run("setup", "--from-cloud", "--recovery-key-file", str(key)).code == 0
+    assert snapshots(heir) == snapshots(lost)
+    assert heir.run("restore", "latest", "--target", str(tmp_path / "restored")).code == 0
+    subprocess.run(["diff", "-r", str(lost.source), f"{tmp_path / 'restored'}{lost.source}"], check=True)
