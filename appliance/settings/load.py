@@ -69,6 +69,9 @@ def read_plugins_settings(file: Path) -> PluginsSettings:
     data, lines = _read(file)
     reading = _Reading(file, data, lines)
     table = reading.table("plugins", PluginsSettings)
+    if table is None:  # the plugins' tables cannot be understood now, but mistakes in the box's own are told along
+        for name in data.keys() & (CORE_SECTIONS.keys() - {"plugins"}):
+            reading.table(name, CORE_SECTIONS[name])
     reading.finish()
     return table or PluginsSettings()
 

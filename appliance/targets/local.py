@@ -1,7 +1,7 @@
 """A folder of this machine into which files are restored, and never a step out of it.
 
-Every directory is opened below its parent with O_NOFOLLOW, and everything is named relative to its directory. A
-symbolic link that is in the way is replaced, never followed, whoever put it there and whenever.
+Everything is named relative to its open directory (`appliance.sources.directories`). A symbolic link that is in the way
+is replaced, never followed, whoever put it there and whenever.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path as FilePath
 
+from appliance.sources.directories import Directories, OpenDirectory
 from appliance.sources.interface import Entry, EntryType, Path
 from appliance.storage.interface import Buffer
 from appliance.targets.opened import Opened
@@ -25,7 +26,6 @@ _KEPT_FILES = 128
 _BLOCK = 4096
 _ZERO_BLOCK = bytes(_BLOCK)
 _STAGED = b".kurabako-%d-%d.partial"
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = 0o600
 _ACCESS_ACL = "system.posix_acl_access"
@@ -48,8 +48,7 @@ class LocalTarget:
 
     def __init__(self, root: FilePath) -> None:
         self._path = root
-        self._root: Opened | None = None
-        self._open: OrderedDict[Path, Opened] = OrderedDict()
+        self._directories: Directories | None = None
         self._files: OrderedDict[Path, Opened] = OrderedDict()
         self._lock = threading.Lock()
         self._write_behind = WriteBehind()
@@ -71,33 +70,22 @@ class LocalTarget:
 
     def prepare(self) -> None:
         self._path.mkdir(parents=True, exist_ok=True)
-        self._root = Opened(os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        self._inherits_acl = _has_xattr(self._root.fd, _DEFAULT_ACL)
+        top = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._directories = Directories(top, _KEPT_DIRECTORIES)
+        self._inherits_acl = _has_xattr(top, _DEFAULT_ACL)
 
     def close(self) -> None:
         with self._lock:
-            self._open.clear()
             self._files.clear()
-            self._root = None
         self._write_behind.end()
+        if self._directories is not None:
+            self._directories.close()
+            self._directories = None
 
-    def _directory(self, path: Path) -> Opened:
+    def _directory(self, path: Path) -> OpenDirectory:
         """The open directory at `path`, reached from its nearest open ancestor."""
-        if not path:
-            assert self._root is not None, "prepare comes first"
-            return self._root
-        with self._lock:
-            found = self._open.get(path)
-            if found is not None:
-                self._open.move_to_end(path)
-                return found
-        parent = self._directory(path[:-1])
-        directory = Opened(os.open(path[-1], _OPEN_DIRECTORY, dir_fd=parent.fd))
-        with self._lock:
-            self._open[path] = directory
-            if len(self._open) > _KEPT_DIRECTORIES:
-                self._open.popitem(last=False)
-        return directory
+        assert self._directories is not None, "prepare comes first"
+        return self._directories.at(path)
 
     def make_directory(self, path: Path) -> None:
         """Makes the directory unless it is there; anything else that has its name makes way."""

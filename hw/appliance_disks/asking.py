@@ -14,11 +14,13 @@ from typing import Any
 
 from appliance.errors import KurabakoError
 from appliance.text import T, Text
-from appliance_disks.helper import LINE_LIMIT
 from appliance_disks.mounting import CannotMount
 
 SOCKET = "disks.sock"
 """The helper's socket in the box's folder for sockets, made by kurabako-disks.socket."""
+
+LINE_LIMIT = 512 * 1024
+"""Bytes of the longest line either side writes: what smartctl tells of a disk with a long history of errors."""
 
 _PATIENCE = 90.0
 """Seconds within which the helper answers: mounting a large, slow disk takes its time."""
@@ -65,6 +67,25 @@ def ask_to_mount(run_dir: Path, disk: str, time_offset: int) -> HeldMount:
             raise _silent(disk)
         stack.pop_all()
         return HeldMount(descriptors[0], connection, helper)
+
+
+def ask_for_snapshot(run_dir: Path, disk: str) -> HeldMount | None:
+    """A snapshot of the mounted file system on the disk with this kernel name; None where there can be none."""
+    try:
+        connection, helper = _connect(run_dir, disk)
+    except CannotMount:
+        return None
+    descriptors: list[int] = []
+    try:
+        _, descriptors = _answer(connection, {"do": "snapshot", "disk": disk})
+    except KurabakoError:
+        pass  # it is read as it is
+    if descriptors:
+        return HeldMount(descriptors[0], connection, helper)
+    connection.close()
+    if helper is not None:
+        helper.wait()
+    return None
 
 
 def ask_for_health(run_dir: Path, disk: str) -> Mapping[str, Any]:

@@ -1,9 +1,10 @@
 """Does for the box what only root may: `python -I -m appliance_disks.helper`, on a socket as its standard input.
 
 The unit kurabako-disks@.service runs it for each connection of the box; a box that runs as root starts it itself. One
-request, one answer, each a line of JSON of at most `LINE_LIMIT` bytes:
+request, one answer, each a line of JSON of at most `asking.LINE_LIMIT` bytes:
 
     {"do": "mount", "disk": "sdb1", "time_offset": 540}    {"ok": true}, and with it the descriptor of the mount
+    {"do": "snapshot", "disk": "dm-2"}                     the same, or {"ok": true} alone where there can be none
     {"do": "health", "disk": "sdb"}                        {"ok": true, "smartctl": {…}}
 
 or `{"ok": false, "error": {…}}`. A mount is read-only, without devices, programs or set-uid, and stands nowhere in the
@@ -21,7 +22,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,10 @@ import pyudev
 
 from appliance.errors import KurabakoError
 from appliance.text import T
-from appliance_disks.fuse import FuseMount, mount_by_fuse
+from appliance_disks.fuse import mount_by_fuse
 from appliance_disks.health import read_health
 from appliance_disks.mounting import CannotMount, NoDriver, mount_read_only
-
-LINE_LIMIT = 512 * 1024
-"""Bytes of the longest line: what smartctl tells of a disk with a long history of errors."""
+from appliance_disks.snapshots import take_snapshot
 
 FSTAB = Path("/etc/fstab")
 
@@ -54,13 +53,16 @@ class BadRequest(KurabakoError):
 def serve(connection: socket.socket, fstab: Path = FSTAB) -> None:
     """Answers the one request of this connection, and keeps what was mounted until its other end closes it."""
     connection.settimeout(_ENOUGH)
-    fuse: FuseMount | None = None
+    release: Callable[[], None] = _nothing
     descriptor: int | None = None
     try:
         request = _request(connection)
         answer: dict[str, Any] = {"ok": True}
         if request["do"] == "mount":
-            descriptor, fuse = _mount(request, fstab)
+            descriptor, release = _mount(request, fstab)
+        elif request["do"] == "snapshot":
+            if (snapshot := take_snapshot(_disk(request))) is not None:
+                descriptor, release = snapshot.descriptor, snapshot.remove
         else:
             answer["smartctl"] = read_health(f"/dev/{_disk(request).sys_name}")
     except KurabakoError as error:
@@ -77,8 +79,11 @@ def serve(connection: socket.socket, fstab: Path = FSTAB) -> None:
     except OSError:
         pass  # the box is gone: there is nobody to tell
     finally:
-        if fuse is not None:
-            fuse.end()
+        release()
+
+
+def _nothing() -> None:
+    """The mount ends with its descriptor."""
 
 
 def _request(connection: socket.socket) -> Mapping[str, Any]:
@@ -92,7 +97,7 @@ def _request(connection: socket.socket) -> Mapping[str, Any]:
         request = json.loads(line)
     except (ValueError, RecursionError):
         raise _bad() from None
-    if not isinstance(request, dict) or request.get("do") not in ("mount", "health"):
+    if not isinstance(request, dict) or request.get("do") not in ("mount", "snapshot", "health"):
         raise _bad()
     return request
 
@@ -108,7 +113,8 @@ def _disk(request: Mapping[str, Any]) -> pyudev.Device:
         raise CannotMount(T("{device} is no longer connected.", device=f"/dev/{name}")) from error
 
 
-def _mount(request: Mapping[str, Any], fstab: Path) -> tuple[int, FuseMount | None]:
+def _mount(request: Mapping[str, Any], fstab: Path) -> tuple[int, Callable[[], None]]:
+    """A descriptor of the mount, and what is to be done when nobody needs it any more."""
     device = _disk(request)
     offset = request.get("time_offset", 0)
     if not isinstance(offset, int) or isinstance(offset, bool) or abs(offset) > _A_DAY:
@@ -120,10 +126,10 @@ def _mount(request: Mapping[str, Any], fstab: Path) -> tuple[int, FuseMount | No
             todo=T("Mount it, or take it out of /etc/fstab."),
         )
     try:
-        return mount_read_only(node, fs_type, offset), None
+        return mount_read_only(node, fs_type, offset), _nothing
     except NoDriver:
         fuse = mount_by_fuse(node, fs_type)
-        return fuse.descriptor, fuse
+        return fuse.descriptor, fuse.end
 
 
 def is_named_in(fstab: Path, device: pyudev.Device) -> bool:

@@ -16,6 +16,9 @@ from appliance_disks.devices import BlockDevice, readable
 from appliance_disks.mounts import Mount, Number
 
 _SYSTEM_PLACES = frozenset({"/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var"})
+SNAPSHOT_VOLUME = "kurabako-"
+"""How the names of logical volumes begin that are snapshots of the box's own."""
+
 _ESCAPE = re.compile(r"((?:\\x[0-9a-fA-F]{2})+)")
 
 
@@ -116,7 +119,12 @@ def _id(device: BlockDevice) -> str:
 
 
 def _shown(device: BlockDevice, system: bool, around: Surroundings) -> bool:
-    """Loop devices are shown when something is on them; what udev has not looked at, when nothing will tell more."""
+    """Loop devices are shown when something is on them; what udev has not looked at, when nothing will tell more.
+
+    The box's own snapshots are no disks.
+    """
+    if device.properties.get("DM_LV_NAME", "").startswith(SNAPSHOT_VOLUME):
+        return False
     if device.name.startswith("loop") and not device.properties.get("ID_FS_TYPE"):
         return False
     return device.recognised or system or not around.udev

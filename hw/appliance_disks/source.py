@@ -21,7 +21,7 @@ from appliance.sources.interface import (
 )
 from appliance.sources.local import LocalSource
 from appliance.text import T
-from appliance_disks.asking import ask_to_mount
+from appliance_disks.asking import ask_for_snapshot, ask_to_mount
 from appliance_disks.devices import is_there
 from appliance_disks.identify import Seen
 from appliance_disks.mounting import UNSTABLE_INODES, NoDriver, mount_read_only
@@ -162,6 +162,9 @@ def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskS
             safe=T("Everything that was backed up before is safe."),
         )
     if seen.mount_point is not None:
+        held = ask_for_snapshot(context.run_dir, seen.device.name) if _can_snapshot(seen, options) else None
+        if held is not None:
+            return _wrapped(seen, options, f"/proc/self/fd/{held.descriptor}", held.close)
         return _wrapped(seen, options, seen.mount_point, lambda: None)
     mount, release = _mounted(seen, context)
     try:
@@ -169,6 +172,12 @@ def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskS
     except BaseException:
         release()
         raise
+
+
+def _can_snapshot(seen: Seen, options: OpenOptions) -> bool:
+    """Whether a snapshot is worth asking for: what is mounted inside would be missing from it."""
+    kind = seen.fs_type == "btrfs" or seen.device.properties.get("DM_UUID", "").startswith("LVM-")
+    return kind and not options.cross_file_systems
 
 
 def _mounted(seen: Seen, context: PluginContext) -> tuple[int, Callable[[], None]]:

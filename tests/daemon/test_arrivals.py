@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from appliance.status import codec
+from appliance.status.lines import status_lines
 from tests.support.daemon import BoxUnderTest, Served, eventually, fill
 from tests.support.disks import Loops, Udev, ext4, loops, run, udevd
 
@@ -17,6 +19,7 @@ __all__ = ["Udev", "loops", "udevd"]
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.needs("root", "udevd", "losetup", "mkfs.ext4"),
     pytest.mark.xdist_group("udev"),
 ]
@@ -29,10 +32,25 @@ def box(tmp_path: Path) -> BoxUnderTest:
     return box
 
 
-def disk(box: BoxUnderTest, title: str) -> Any:
-    """The disk of this title as `kurabako sources` tells it; None while it is not there."""
-    found = [one for one in box.json("sources")["sources"] if one["kind"] == "disk" and one["title"] == title]
+def ask(served: Served, command: str, **arguments: Any) -> Any:
+    with served.client() as client:
+        return client.ask(command, arguments)
+
+
+def disk(served: Served, title: str) -> Any:
+    """The disk of this title as the box knows it; None while it does not."""
+    found = [one for one in served.status()["sources"] if one["kind"] == "disk" and one["title"] == title]
     return found[0] if found else None
+
+
+def designated(served: Served, title: str) -> str:
+    source_id: str = eventually(lambda: disk(served, title), "the disk is found")["id"]
+    ask(served, "designate", id=source_id)
+    return source_id
+
+
+def wait_until_gone(served: Served, title: str) -> None:
+    eventually(lambda: disk(served, title)["present"] is False, "the disk is gone")
 
 
 def results(served: Served, source_id: str) -> list[Any]:
@@ -59,11 +77,10 @@ def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
     other = ext4(tmp_path / "other.img", tmp_path / "content", "写真")
     node = loops.attach(image)
     with box.serving() as served:
-        source_id = disk(box, "写真")["id"]
-        assert box.run("sources", "designate", source_id).code == 0
+        source_id = designated(served, "写真")
         assert results(served, source_id) == [], "designating starts nothing"
         loops.detach(node)
-        eventually(lambda: disk(box, "写真")["present"] is False, "the disk is gone")
+        wait_until_gone(served, "写真")
 
         loops.attach(other)  # of the same label, in the same place, but another disk
         node = loops.attach(image)
@@ -73,20 +90,16 @@ def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
         (stranger,) = by_id.values()
         assert not stranger["designated"] and stranger["last_backup_at"] is None
         eventually(lambda: "notice source.may-unplug: testbox: 写真 has been backed up" in box.log(), "the notice")
-        assert "may be unplugged" in box.run("status").out
+        assert "may be unplugged" in "\n".join(status_lines(codec.from_json(served.status()), "en"))
         assert node not in Path("/proc/self/mountinfo").read_text(), "nothing holds it"
 
-        assert box.run("sources", "set", source_id, "start", "schedule").code == 0
+        ask(served, "set_policy", id=source_id, name="start", words=["schedule"])
         loops.detach(node)
-        eventually(lambda: disk(box, "写真")["present"] is False, "the disk is gone")
+        wait_until_gone(served, "写真")
         loops.attach(image)
         eventually(lambda: {one["id"]: one["present"] for one in served.status()["sources"]}[source_id], "it is back")
         served.status()  # has looked and decided
         assert len(results(served, source_id)) == 1 and not served.status()["jobs"]
-    with box.serving() as served:
-        assert box.run("sources", "unset", source_id, "start").code == 0
-        served.status()
-        assert len(results(served, source_id)) == 1, "a restart of the box is no arrival"
     assert "Traceback" not in box.log()
 
 
@@ -99,11 +112,10 @@ def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
     whole = Path(shutil.copy(image, tmp_path / "whole.img"))
     node = loops.attach(image)
     with box.serving() as served:
-        source_id = disk(box, "写真")["id"]
-        assert box.run("sources", "designate", source_id).code == 0
+        source_id = designated(served, "写真")
         loops.detach(node)
-        eventually(lambda: disk(box, "写真")["present"] is False, "the disk is gone")
-        assert box.run("sources", "set", source_id, "read_limit", "8 MB").code == 0
+        wait_until_gone(served, "写真")
+        ask(served, "set_policy", id=source_id, name="read_limit", words=["8 MB"])
         node = loops.attach(image)
         pull(served, box, image, node)
         assert backed_up(served, source_id, 1)["outcome"] == "partial"
@@ -112,7 +124,7 @@ def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
         stored = size_of(box.vault / "data")
         assert stored > 10_000_000, "what was read is kept"
         loops.detach(node)
-        assert box.run("sources", "unset", source_id, "read_limit").code == 0
+        ask(served, "set_policy", id=source_id, name="read_limit", words=None)
 
         loops.attach(whole)
         assert backed_up(served, source_id, 2)["outcome"] == "done"

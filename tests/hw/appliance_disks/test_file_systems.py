@@ -18,7 +18,7 @@ from appliance.sources.interface import EntryType, OpenOptions, SourceNotFound
 from appliance.sources.walk import walk
 from appliance_disks import open_source
 from appliance_disks.settings import DisksSettings
-from tests.hw.appliance_disks.test_disks import digest, found_on, opened, read
+from tests.hw.appliance_disks.test_disks import contents, digest, found_on, opened, read
 from tests.support.disks import Loops, run
 
 pytestmark = [
@@ -228,3 +228,31 @@ def test_encrypted_disks_are_named_as_such(context: PluginContext, loops: Loops,
         found = found_on(context, loops.attach(image))
         assert found is not None and not found.collectable
         assert f"encrypted with {name}" in str(found.why_not)
+
+
+@pytest.mark.needs("mkfs.btrfs")
+def test_a_btrfs_that_is_written_to_is_read_from_a_snapshot(
+    context: PluginContext, loops: Loops, tmp_path: Path
+) -> None:
+    image, place = tmp_path / "disk.img", tmp_path / "place"
+    run("mkfs.btrfs", "-q", empty(image, "120M"))
+    node = loops.attach(image)
+    place.mkdir()
+    run("mount", node, str(place))
+    try:
+        (place / "ledger").write_text("at the moment")
+        run("btrfs", "subvolume", "snapshot", "-r", str(place), str(place / ".kurabako-left behind"))
+        source = opened(context, node)
+        (place / "ledger").write_text("later")
+        (place / "new").write_text("later")
+        assert contents(source) == {b"ledger": b"at the moment"}
+        again = source.root()
+        source.close()
+        assert sorted(path.name for path in place.iterdir()) == ["ledger", "new"], "no snapshot stays"
+        run("mount", "-o", "remount,ro", str(place))
+        source = opened(context, node)
+        assert contents(source)[b"ledger"] == b"later", "what nobody writes needs none"
+        assert source.root().inode == again.inode
+        source.close()
+    finally:
+        run("umount", str(place))
