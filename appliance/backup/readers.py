@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
@@ -13,6 +14,8 @@ from appliance.backup.folders import Folders
 from appliance.backup.second import Batch, SecondProcess, SmallFile
 from appliance.repository import BlobWriter, Chunker
 from appliance.sources.interface import LocalTree, Path, Source
+
+log = logging.getLogger(__name__)
 
 _BATCH_FILES = 128
 _BATCH_BYTES = 4 << 20
@@ -142,7 +145,10 @@ class SecondReader:
             self.finish()
             self.close()
             self._source = source
-            self._process = SecondProcess(self._writer.sealer, [source.root_descriptor()])
+            try:
+                self._process = SecondProcess(self._writer.sealer, [source.root_descriptor()])
+            except OSError as error:
+                log.warning("no second reading process could be started: %s", error)
         if self._process is None or not self._process.has_room:
             return False
         self._process.submit(_batch_of(source.root_descriptor(), batch))

@@ -149,3 +149,12 @@ def test_what_is_not_as_it_was_listed_is_handed_back(tmp_path: Path) -> None:
     assert empty.blob is None
     assert [grown, *others] == [None] * 4
     assert second._results(head, bytes(sealed)[:-1]) is None
+
+
+def test_none_can_be_started(tree: Path, begun: list[SecondProcess], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> SecondProcess:
+        raise OSError("too many processes")
+
+    monkeypatch.setattr(readers, "SecondProcess", refuse)
+    backed_up(tree)
+    assert not begun
