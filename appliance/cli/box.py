@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from appliance.cli import (
+    box_alarm,
     box_capacity,
     box_jobs,
     box_look,
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Serve: watch devices, keep the schedule, show the status. Ends on Ctrl-C.").message)(serve)
     box_setup.register(app)
     app.command(help=T("Say what the box is doing, how it is, and why.").message)(status)
-    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep, box_transfers, box_sheet):
+    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep, box_transfers, box_sheet, box_alarm):
         part.register(app)
 
 

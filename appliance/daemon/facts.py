@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from appliance import __version__
 from appliance.box import Box
 from appliance.daemon.capacity import capacity_status
-from appliance.daemon.holds import hold_problems
 from appliance.daemon.home import recovery_sheet_due_since
 from appliance.daemon.memory import Memory
+from appliance.daemon.problems import own_problems
 from appliance.daemon.standing import contract_problems, contract_status
 from appliance.policy import KnownSource, SourcePolicy
 from appliance.status.facts import Facts
@@ -78,8 +78,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         problems=(
             *moment.problems,
             *contract_problems(box, contract),
-            *_upkeep_problems(memory),
-            *hold_problems(box),
+            *own_problems(box, memory),
             *_sheet_problems(box),
         ),
         warn_at=contract.profile.warn_at,
@@ -151,11 +150,3 @@ def _sheet_problems(box: Box) -> Iterator[Problem]:
             "kurabako recovery-sheet --confirm"
         ),
     )
-
-
-def _upkeep_problems(memory: Memory) -> Iterator[Problem]:
-    """That the cloud cannot follow the vault in what it let go."""
-    kept_back = memory.kept_back()
-    if kept_back is not None:
-        error, at = kept_back
-        yield Problem(error.code, Severity.ATTENTION, error.what, at, safe=error.safe, todo=error.todo)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from appliance.box import Box
 from appliance.daemon.requests import ReplicateJob
 from appliance.daemon.supervisor import Supervisor
 from appliance.daemon.work.holding import modes_against
-from appliance.status.model import Problem, Severity
-from appliance.text import T
-from appliance.transfers import Hold, Mode
+from appliance.transfers import Hold
 
 
 class Holds:
@@ -46,23 +43,3 @@ class Holds:
             if hold.mode in modes_against(self._box, job.request):
                 self._supervisor.cancel(job.id)
         return hold
-
-
-def hold_problems(box: Box) -> Iterator[Problem]:
-    """That transfers are held: a person should know, lest it be forgotten."""
-    hold = box.transfers.hold
-    if hold is None:
-        return
-    since = f"{hold.since.astimezone(box.zone):%Y-%m-%d %H:%M}"
-    safe = T("What is stored in the vault and in the cloud is complete.")
-    todo = T("To let them go on, type: kurabako resume")
-    if hold.mode is Mode.STOPPED:
-        what = T("All transfers to the cloud were stopped by a person on {since}.", since=since)
-        yield Problem("transfers.stopped", Severity.ATTENTION, what, hold.since, safe=safe, todo=todo)
-    elif hold.until is not None:
-        until = f"{hold.until.astimezone(box.zone):%Y-%m-%d %H:%M}"
-        what = T("Transfers to the cloud are paused until {until}.", until=until)
-        yield Problem("transfers.paused", Severity.INFO, what, hold.since, safe=safe, todo=todo)
-    else:
-        what = T("Transfers to the cloud have been paused since {since}.", since=since)
-        yield Problem("transfers.paused", Severity.WARNING, what, hold.since, safe=safe, todo=todo)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from appliance.backup import PARTIAL_TAG
 from appliance.box import Box
+from appliance.daemon.alarms import Alarms
 from appliance.daemon.forgotten import Forgotten
 from appliance.repository import Repository, Snapshot
 from appliance.text import T
@@ -62,13 +63,14 @@ def plan_box_room(box: Box, repository: Repository, wanted: int, keep_last: int)
     return plan_make_room(repository, wanted, policy, now=box.clock(), zone=box.zone, staying=stay.keys())
 
 
-def held(box: Box, snapshots: Iterable[Snapshot]) -> Mapping[str, Reason]:  # noqa: ARG001
+def held(box: Box, snapshots: Iterable[Snapshot]) -> Mapping[str, Reason]:
     """Snapshots that stay whatever the rules say, by id, each with why."""
     newest = {}
-    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.time_ns):
+    known = tuple(snapshots)
+    for snapshot in sorted(known, key=lambda snapshot: snapshot.time_ns):
         if PARTIAL_TAG not in snapshot.tags:
             newest[snapshot.hostname, tuple(sorted(snapshot.paths))] = snapshot.id
-    return dict.fromkeys(newest.values(), _NEWEST_WHOLE)
+    return {**dict.fromkeys(newest.values(), _NEWEST_WHOLE), **Alarms(box.state).held(known)}
 
 
 def _policies(box: Box) -> list[Policy]:

@@ -18,6 +18,7 @@ from appliance.fields import AbsolutePath, Section, Size
 from appliance.plugins import DEFAULT_BUDGET
 from appliance.policy.model import PolicyRules, SourcePolicy
 from appliance.schedule.field import PlannedTime
+from appliance.settings.alarm import AlarmSettings
 from appliance.settings.directives import DirectivesSettings
 from appliance.settings.lines import KeyPath
 from appliance.settings.replication import JobsSettings, ReplicationSettings
@@ -189,6 +190,7 @@ CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "verification": VerificationSettings,
     "replication": ReplicationSettings,
     "jobs": JobsSettings,
+    "alarm": AlarmSettings,
     "web": WebSettings,
     "plugins": PluginsSettings,
 }
@@ -216,6 +218,7 @@ class Settings:
     verification: VerificationSettings = field(default_factory=VerificationSettings)
     replication: ReplicationSettings = field(default_factory=ReplicationSettings)
     jobs: JobsSettings = field(default_factory=JobsSettings)
+    alarm: AlarmSettings = field(default_factory=AlarmSettings)
     web: WebSettings = field(default_factory=WebSettings)
     plugin_use: PluginsSettings = field(default_factory=PluginsSettings)
     plugins: Mapping[str, BaseModel] = field(default_factory=dict)

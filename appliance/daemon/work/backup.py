@@ -15,6 +15,7 @@ from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage, RehearsalStorage
 from appliance.contract.collection import refuse_name
 from appliance.contract.conduct import FileNames
+from appliance.daemon.alarms import look_for_alarm
 from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
@@ -74,13 +75,14 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
                     on_progress=on_progress,
                     cancelled=is_cancelled,
                 )
+                alarm = look_for_alarm(box, repository, job.source, report)
             home = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(repository.storage)}
             counted = {} if cloud is None else {"capacity": usage_of(box, cloud, repository), **_NOTHING_REFUSED}
     if report.snapshot is not None:
         Forgotten(box.state).note_source(job.source, report.snapshot.paths)
     if report.outcome is Outcome.DONE and report.snapshot is not None and report.snapshot.parent is None:
         rereads.done(job.source, box.clock())
-    return _backup_report(report, {"home": home, **counted})
+    return _backup_report(report, {"home": home, "alarm": alarm.id if alarm else None, **counted})
 
 
 def _refused_name(rule: FileNames, name: bytes) -> Text | None:

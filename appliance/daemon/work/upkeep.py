@@ -7,6 +7,7 @@ from contextlib import closing
 
 from appliance.box import Box
 from appliance.capacity import GatedStorage
+from appliance.daemon.alarms import Alarms
 from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
@@ -98,7 +99,9 @@ def _plan_forget(box: Box, home: Repository, job: UpkeepJob) -> tuple[ForgetPlan
             with closing(box.cloud_storage()) as cloud:
                 found = [file_name(info.key) for info in cloud.list(FileType.SNAPSHOT)]
             only_cloud += _one_of(name, found)
-    return plan_forget_named(home, here), only_cloud
+    plan = plan_forget_named(home, here)
+    Alarms(box.state).require_free(plan.forget)
+    return plan, only_cloud
 
 
 def _one_of(name: str, found: list[str]) -> list[str]:
