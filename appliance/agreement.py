@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from appliance.contract.amend import amended, apply
-from appliance.contract.box_state import Action, BoxState, Case, Condition, Standing, in_force, judge, unsaid
+from appliance.contract.box_state import (
+    Action,
+    BoxState,
+    Case,
+    Condition,
+    Standing,
+    in_force,
+    judge,
+    switched_off,
+    unsaid,
+)
 from appliance.contract.capacity import Figures, findings, held_by_provider
 from appliance.contract.collection import network_findings
 from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
@@ -71,6 +81,8 @@ class Contract:
     standing: Standing
     entitlement: Entitlement | None = None
     refusal: KurabakoError | None = None
+    plugins_off: tuple[str, ...] = ()
+    """Plugins that the provider had switched off."""
 
     @property
     def terms(self) -> Terms:
@@ -178,7 +190,8 @@ class Agreement:
             *network_findings(terms, entitlement, self._cloud, None, now),
         )
         standing = judge(Case(terms, entitlement, mine, now, found, clock_trusted=trusted))
-        return Contract(profile, capacity, self._reserve(profile, capacity, figures), standing, entitlement)
+        reserve, off = self._reserve(profile, capacity, figures), switched_off(mine, terms, now)
+        return Contract(profile, capacity, reserve, standing, entitlement, plugins_off=off)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Adds to the evidence. That it cannot be written stops no work; `kurabako diagnose` finds it."""

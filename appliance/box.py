@@ -39,6 +39,9 @@ from appliance.transfers import Line, Mode, SwitchedStorage, Transfers, least
 HOME_KEY = "home"
 """The state's name for the repository that was set up, so that an unmounted disk is not taken for a new one."""
 
+PLUGINS_OFF = "plugins.off"
+"""The state's name for the plugins that the provider had switched off."""
+
 GREETING = RetryPolicy(give_up_after=10.0)
 """How long a place is asked for when a job begins: nobody waits a quarter of an hour to hear of a mistyped host."""
 
@@ -66,7 +69,10 @@ class Box:
         use = read_plugins_settings(config)
         plugins = PluginManager.load(blocked=use.blocked, budget=use.time_budget)
         settings = load_settings(config, plugins.settings_sections(), allow_unknown_tables=plugins.any_set_aside)
-        return cls(settings, plugins, clock=clock)
+        box = cls(settings, plugins, clock=clock)
+        if settings.contract.provider_key_file is not None and (settings.box.state_dir / "state.db").exists():
+            plugins.switch_off(box.state.value(PLUGINS_OFF, []))
+        return box
 
     def close(self) -> None:
         """Closes the state, if it was opened."""

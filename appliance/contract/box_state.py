@@ -16,6 +16,7 @@ from functools import cache
 from appliance.contract.civil import JAPAN, civil_day
 from appliance.contract.directive import (
     EndOfService,
+    PluginOff,
     Recorded,
     Restriction,
     Resumption,
@@ -166,6 +167,19 @@ def taken_back(directives: Iterable[Recorded]) -> dict[int, datetime]:
             of, at = one.directive.of, one.directive.resumes_at
             found[of] = min(at, found.get(of, at))
     return found
+
+
+def switched_off(directives: Iterable[Recorded], terms: Terms, now: datetime) -> tuple[str, ...]:
+    """The plugins that the provider had switched off by `now`, by name."""
+    directives = tuple(directives)
+    ends = taken_back(directives)
+    names = set()
+    for one in directives:
+        if isinstance(one.directive, PluginOff):
+            since, until = effective_at(one, terms), ends.get(one.number)
+            if since is not None and since <= now and (until is None or now < until):
+                names.add(one.directive.plugin)
+    return tuple(sorted(names))
 
 
 def _provisioning(case: Case) -> Iterator[Condition]:

@@ -10,7 +10,7 @@ from appliance import __version__
 from appliance.box import Box
 from appliance.daemon.capacity import capacity_status
 from appliance.daemon.home import recovery_sheet_due_since
-from appliance.daemon.memory import Memory
+from appliance.daemon.memory import LAST_VERIFICATION, Memory
 from appliance.daemon.problems import own_problems
 from appliance.daemon.standing import contract_problems, contract_status
 from appliance.policy import KnownSource, SourcePolicy
@@ -26,9 +26,6 @@ from appliance.status.model import (
     VerificationStatus,
 )
 from appliance.text import T
-
-LAST = "verification.last"
-"""The state's name for how the last verification ended."""
 
 SHEET_PATIENCE = timedelta(days=3)
 """How long a new box only reminds of its recovery sheet."""
@@ -119,7 +116,7 @@ def _source(known: KnownSource, policy: SourcePolicy, results: Iterable[JobResul
 
 
 def _verification(box: Box) -> VerificationStatus | None:
-    last = box.state.value(LAST)
+    last = box.state.value(LAST_VERIFICATION)
     if last is None or last["place"] != (box.cloud_location or box.vault_location):
         return None
     return VerificationStatus(

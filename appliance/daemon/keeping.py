@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from appliance.agreement import Contract
-from appliance.box import Box
+from appliance.box import PLUGINS_OFF, Box
 from appliance.contract.box_state import Action, BoxState, Condition, Standing
 from appliance.contract.words import DIRECTIVES
 from appliance.daemon.background import in_thread
@@ -84,11 +84,18 @@ class ContractKeeper:
         try:
             contract = self._box.contract
             self._note(contract.standing)
+            self._switch_off(contract.plugins_off)
             self._stop(contract)
             self._go_on(contract)
             self._end.look(contract)
         except KurabakoError as error:
             logger.error("the contract cannot be looked at: %s", error)
+
+    def _switch_off(self, plugins: tuple[str, ...]) -> None:
+        """Here at once, and wherever the box is opened from now on."""
+        if list(plugins) != self._box.state.value(PLUGINS_OFF, []):
+            self._box.state.set_value(PLUGINS_OFF, list(plugins))
+            self._box.plugins.switch_off(plugins)
 
     def _against(self, contract: Contract, request: JobRequest) -> Condition | None:
         action = action_of(request, has_vault=self._box.has_vault)

@@ -7,9 +7,9 @@ power cut, by `kill -9`. It is told as such, and the work that can simply go on 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from appliance.daemon.jobs import JobReport, error_from_json
 from appliance.daemon.requests import (
@@ -34,8 +34,15 @@ MISTAKES = frozenset({"repository.snapshot-not-found", "repository.snapshot-ambi
 """Codes of errors that are told to who mistyped a name, and are no trouble of the box."""
 
 RUNNING = "jobs.running"
+LAST_VERIFICATION = "verification.last"
+"""How the last verification ended."""
+
 KEPT_BACK = "replication.kept-back"
 PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
+
+
+OnFound: TypeAlias = Callable[[str, JobRequest, datetime], None]
+"""Told of a job that never ended: its id, what it was to do, and when it had begun."""
 
 
 class Memory:
@@ -72,8 +79,8 @@ class Memory:
         self._note_places(request, report, at)
         self._forget(job_id)
 
-    def interrupted(self, at: datetime) -> tuple[JobRequest, ...]:
-        """Tells of jobs that never ended, and returns those of them that are to be started again."""
+    def interrupted(self, at: datetime, on_found: OnFound = lambda *_: None) -> tuple[JobRequest, ...]:
+        """Tells of jobs that never ended, each to `on_found` too, and returns those that are to be started again."""
         again: list[JobRequest] = []
         for job_id, note in self._state.value(RUNNING, {}).items():
             try:
@@ -83,6 +90,7 @@ class Memory:
                 logger.warning("the note of job %s cannot be read", job_id)
             else:
                 logger.warning("job %s (%s) was interrupted", job_id, request.kind)
+                on_found(job_id, request, started_at)
                 self._state.add_result(
                     JobResult(
                         job_id,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from appliance.box import Box
+from appliance.contract.box_state import Action
 from appliance.daemon.memory import Memory
 from appliance.errors import KurabakoError
 from appliance.storage.interface import ObjectNotFound, Storage
@@ -21,7 +22,8 @@ def probe_places(box: Box) -> None:
     if box.has_vault:
         memory.found_place("vault", box.vault_location, _answers(box.vault_storage, must_hold=True), box.clock())
     hold = box.transfers.hold
-    if box.has_cloud and not (hold and hold.mode is Mode.STOPPED):
+    allowed = box.contract.against(Action.CLOUD_RESTORE, box.cloud_location) is None
+    if box.has_cloud and allowed and not (hold and hold.mode is Mode.STOPPED):
         memory.found_place(
             "cloud", box.cloud_location, _answers(box.raw_cloud_storage, must_hold=not box.has_vault), box.clock()
         )

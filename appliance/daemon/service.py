@@ -40,7 +40,7 @@ from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
 from appliance.daemon.watcher import SETTLE, SourceWatcher
 from appliance.daemon.ways import DirectiveWays
-from appliance.daemon.witness import witness
+from appliance.daemon.witness import witness, witness_interrupted
 from appliance.daemon.work import backup_requests
 from appliance.errors import KurabakoError
 from appliance.state import StateError
@@ -132,7 +132,7 @@ class Daemon:
         outputs, channels = await in_thread(self._find_outputs, "find outputs")
         self._telling = Telling(self.board, outputs, channels, partial(note_sent, self._box))
         page = await self._open_page()
-        again = self._memory.interrupted(self._box.clock())
+        again = self._memory.interrupted(self._box.clock(), partial(witness_interrupted, self._box.agreement))
         lasting = (
             self.watcher.run(),
             DirectiveWays(self._box, self.contract, lambda: self.watcher.known).run(),

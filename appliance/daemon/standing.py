@@ -7,11 +7,14 @@ from datetime import timedelta
 
 from appliance.agreement import Contract
 from appliance.box import Box
-from appliance.contract.box_state import BoxState, Condition
+from appliance.contract.box_state import BoxState, Condition, shown
 from appliance.contract.civil import civil_day
+from appliance.contract.directive import Notice, TermsChange
 from appliance.contract.ending import reminder
+from appliance.contract.terms import Terms
 from appliance.contract.words import DIRECTIVES, STATES
 from appliance.daemon.ending import ERASED
+from appliance.directives import Taken
 from appliance.errors import KurabakoError
 from appliance.status.model import ContractEvent, ContractStatus, Problem, Severity
 from appliance.text import T
@@ -69,7 +72,7 @@ def contract_problems(box: Box, contract: Contract) -> Iterator[Problem]:
         if code:
             yield _problem(condition, code, severity)
     yield from _ending(box, contract)
-    yield from _irregular(box)
+    yield from _made_known(box, contract)
 
 
 def _problem(condition: Condition, code: str, severity: Severity) -> Problem:
@@ -114,29 +117,52 @@ def _ending(box: Box, contract: Contract) -> Iterator[Problem]:
         )
 
 
-def _irregular(box: Box) -> Iterator[Problem]:
-    """Directives of late that are not as the terms demand. They are obeyed; people settle what they mean."""
+def _made_known(box: Box, contract: Contract) -> Iterator[Problem]:
+    """What the provider told of late, and what of it is not as the terms demand: that is obeyed, people settle it."""
     now = box.clock()
     try:
         taken = box.agreement.directives.all_taken()
     except KurabakoError:
         return  # told as the contract's refusal
     for one in taken:
-        recorded = one.recorded
-        if one.irregular and now - recorded.received_at < NEWS:
-            first = one.irregular[0]
-            yield Problem(
-                "directive.irregular",
-                Severity.INFO,
-                T(
-                    "Directive {number} of the provider ({kind}) is not as the terms demand: {why} ({clause}).",
-                    number=recorded.number,
-                    kind=DIRECTIVES[recorded.directive.kind],
-                    why=first.why,
-                    clause=first.clause,
-                ),
-                recorded.received_at,
-                subject=str(recorded.number),
-                safe=T("It is obeyed and recorded."),
-                todo=T("Ask your service provider about it if it matters to you."),
-            )
+        if now - one.recorded.received_at >= NEWS:
+            continue
+        if isinstance(one.recorded.directive, Notice | TermsChange):
+            yield _told(one, contract.terms)
+        if one.irregular:
+            yield _irregular(one)
+
+
+def _told(taken: Taken, terms: Terms) -> Problem:
+    directive, since = taken.recorded.directive, shown(taken.effective_at)
+    todo = None
+    if isinstance(directive, Notice):
+        what = T("Notice of the provider: {subject} (counts from {moment}).", subject=directive.subject, moment=since)
+    else:
+        assert isinstance(directive, TermsChange)
+        version = directive.version.isoformat()
+        what = T("The terms change to the version of {version}, from {moment} on.", version=version, moment=since)
+        rule = terms.terms_change
+        if rule is not None and rule.exit_clause is not None:
+            todo = T("You may leave the contract instead ({clause}).", clause=rule.exit_clause)
+    received_at, number = taken.recorded.received_at, str(taken.recorded.number)
+    return Problem("directive.told", Severity.INFO, what, received_at, subject=number, todo=todo)
+
+
+def _irregular(taken: Taken) -> Problem:
+    recorded, first = taken.recorded, taken.irregular[0]
+    return Problem(
+        "directive.irregular",
+        Severity.INFO,
+        T(
+            "Directive {number} of the provider ({kind}) is not as the terms demand: {why} ({clause}).",
+            number=recorded.number,
+            kind=DIRECTIVES[recorded.directive.kind],
+            why=first.why,
+            clause=first.clause,
+        ),
+        recorded.received_at,
+        subject=str(recorded.number),
+        safe=T("It is obeyed and recorded."),
+        todo=T("Ask your service provider about it if it matters to you."),
+    )

@@ -11,6 +11,11 @@ from appliance.daemon.requests import JobRequest, RestoreJob, UpkeepJob
 _COUNTED = ("capacity_bytes", "used_bytes", "objects", "unlisted_bytes", "collected_bytes")
 
 
+def witness_interrupted(agreement: Agreement, job_id: str, request: JobRequest, started_at: datetime) -> None:
+    """Records a job that is found, at a start, to have never ended; when it broke off nobody knows."""
+    agreement.record("job.interrupted", {**_which(job_id, request), "started_at": started_at.isoformat()})
+
+
 def witness(
     agreement: Agreement, job_id: str, request: JobRequest, started_at: datetime, ended_at: datetime, report: JobReport
 ) -> None:
@@ -18,9 +23,7 @@ def witness(
     agreement.record(
         "job",
         {
-            "job": job_id,
-            "kind": request.kind.value,
-            "subject": request.snapshot if isinstance(request, RestoreJob) else request.subject,
+            **_which(job_id, request),
             "started_at": started_at.isoformat(),
             "ended_at": ended_at.isoformat(),
             "outcome": report.outcome.value,
@@ -42,3 +45,8 @@ def witness(
             "capacity.refused",
             {"job": job_id, **{name: refused[name] for name in ("snapshot", "needed_bytes", "left_bytes")}},
         )
+
+
+def _which(job_id: str, request: JobRequest) -> dict[str, str]:
+    subject = request.snapshot if isinstance(request, RestoreJob) else request.subject
+    return {"job": job_id, "kind": request.kind.value, "subject": subject}

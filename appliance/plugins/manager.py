@@ -79,6 +79,12 @@ class PluginManager:
         """Every installed plugin and what became of it, by name."""
         return tuple(sorted((plugin.status() for plugin in self._registry.plugins), key=lambda one: one.name))
 
+    def switch_off(self, names: Iterable[str]) -> None:
+        """Calls these plugins no more, since the provider said so; it lasts until the box starts anew."""
+        for plugin in self._registry.plugins:
+            if plugin.name in names and plugin.active:
+                self._registry.set_aside(plugin, T("the service provider had it switched off"))
+
     @property
     def any_set_aside(self) -> bool:
         """Whether some plugin does not work, so that a settings table that nobody knows may be its."""

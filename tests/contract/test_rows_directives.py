@@ -341,7 +341,7 @@ def test_DNT_10_a_change_needs_its_arrival_and_its_confirmation(provision: Provi
     assert (before.units, after.units) == (None, 2)
 
 
-def test_DNT_11_terms_before_fourteen_days_are_irregular_and_open_the_exit(provision: Provision) -> None:
+def test_DNT_11_days_terms_before_fourteen_days_are_irregular_and_open_the_exit(provision: Provision) -> None:
     box = provision("dnet")
     change = {"sent_at": "2026-05-20T09:00:00+09:00", "effective_on": "2026-06-01"}
     taken = box.told("2026-05-20 10:00", "terms_change", **change)

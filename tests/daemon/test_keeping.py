@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from appliance.box import Box
 from appliance.daemon.facts import Moment, gather
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.keeping import ContractKeeper
+from appliance.daemon.memory import Memory
 from appliance.daemon.registered import addressed, note_sent
 from appliance.daemon.requests import BackupJob, CheckJob, ReplicateJob, RestoreJob
 from appliance.daemon.supervisor import Job, Supervisor
+from appliance.daemon.witness import witness_interrupted
 from appliance.status.compose import compose
 from appliance.status.model import Outcome, Severity
 from appliance.status.notices import notices
@@ -358,3 +361,40 @@ def test_hearing_a_document_answers_with_a_sentence(site: Site) -> None:
         assert taken.way == "console"
 
     looped(work)
+
+
+def test_a_plugin_that_is_switched_off_is_called_no_more_here_and_in_every_job(site: Site) -> None:
+    site.bought("ksg")
+
+    async def work() -> None:
+        keeper = site.keeper()
+        await keeper.take(site.directive("plugin_off", plugin="webhook"), "test")
+        states = {one.name: one.state for one in site.box.plugins.statuses()}
+        assert (states["webhook"], states["folder"]) == ("set-aside", "active")
+        job = Box.open(site.folder / "config.toml", clock=lambda: site.now)
+        assert {one.name: one.state for one in job.plugins.statuses()}["webhook"] == "set-aside"
+        job.close()
+        await keeper.take(site.directive("resumption", of=1, resumes_at=site.now.isoformat()), "test")
+        later = Box.open(site.folder / "config.toml", clock=lambda: site.now)
+        assert {one.name: one.state for one in later.plugins.statuses()}["webhook"] == "active"
+        later.close()
+
+    looped(work)
+
+
+def test_DNT_11_new_terms_are_shown_with_the_exit(site: Site) -> None:
+    site.bought("dnet", capacity=None, protocols=["https:443"], cloud_arranged_by="customer")
+    change = {"sent_at": site.now.isoformat(), "effective_on": "2026-06-05", "version": "2026-06-05"}
+    site.box.agreement.directives.take(site.directive("terms_change", **change), "test")
+    told = {one.code: one for one in gather(site.box, Moment(site.now)).problems}
+    assert "25-5" in str(told["directive.told"].todo)
+    assert "2026-06-15" in str(told["directive.irregular"].what)
+
+
+def test_a_job_that_broke_off_is_evidence_at_the_next_start(site: Site) -> None:
+    memory = Memory(site.box.state)
+    memory.started("job-1", BackupJob("folder:/a"), site.now)
+    found = partial(witness_interrupted, site.box.agreement)
+    assert memory.interrupted(site.now, found) == (BackupJob("folder:/a"),)
+    (record,) = site.evidence("job.interrupted")
+    assert (record["job"], record["kind"], record["started_at"]) == ("job-1", "backup", site.now.isoformat())

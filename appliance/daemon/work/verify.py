@@ -11,9 +11,9 @@ from typing import Any
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.backup.plan import path_names
 from appliance.box import Box
-from appliance.daemon.facts import LAST
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport
+from appliance.daemon.memory import LAST_VERIFICATION
 from appliance.daemon.requests import VerifyJob
 from appliance.daemon.work.common import EXIT_CODES, PATIENCE, Cancelled, OnProgress, reading
 from appliance.errors import KurabakoError
@@ -202,7 +202,7 @@ class _Verification:
             "verified_bytes": report.whole.verified_bytes,
             "oldest_at": report.whole.oldest_at.isoformat() if report.whole.oldest_at else None,
         }
-        self.box.state.set_value(LAST, figures)
+        self.box.state.set_value(LAST_VERIFICATION, figures)
         self.box.agreement.record(
             "verification",
             {
