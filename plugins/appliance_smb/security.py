@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ def descriptor_of(attributes: Mapping[str, Any]) -> bytes:
         return b""
     try:
         descriptor = b64decode(text, validate=True)
-    except Base64Error:
+    except ValueError:
         return b""
     return descriptor if _DESCRIPTOR.size <= len(descriptor) <= _LARGEST else b""
 

@@ -182,8 +182,17 @@ def start_smbd(
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            _end_helpers(root / "pid" / "samba-dcerpcd.pid")
     finally:
         shutil.rmtree(root)
+
+
+def _end_helpers(pid_file: Path) -> None:
+    """Ends what smbd started for its clients' questions about names, in a session of its own."""
+    try:
+        os.killpg(int(pid_file.read_text()), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass  # nobody asked
 
 
 @pytest.fixture(scope="session")
