@@ -259,6 +259,16 @@ def test_a_table_nobody_knows_is_ignored_only_while_a_plugin_does_not_work(tmp_p
         load_settings(file)
 
 
+def test_a_mistake_about_plugins_hides_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[box]\nlanguage = "fr"\n[plugins]\ntime_budget = 0\n[web]\nport = 0\n[tape]\nspeed = 3\n')
+    with pytest.raises(SettingsError) as caught:
+        read_plugins_settings(file)
+    said = [str(mistake) for mistake in caught.value.mistakes]
+    assert [line for line in (2, 4, 6) if f"line {line}:" in said[(2, 4, 6).index(line)]] == [2, 4, 6]
+    assert len(said) == 3, "whose table [tape] is, nobody knows yet"
+
+
 def test_the_table_plugins_is_read_before_the_plugins(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     assert read_plugins_settings(file).blocked == ()
