@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from appliance.repository.crypto import Entropy
-from appliance.repository.errors import DamagedData, UnsupportedRepository
+from appliance.repository.errors import UNDECODABLE, DamagedData, UnsupportedRepository
 from appliance.repository.ids import is_hex_id
 from appliance.repository.polynomial import is_irreducible, random_irreducible
 from appliance.storage.interface import Buffer
@@ -47,7 +47,7 @@ def decode_config(data: Buffer) -> Config:
     """Raises `DamagedData` when it is none or its polynomial is reducible, `UnsupportedRepository` for version 1."""
     try:
         config = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         raise DamagedData(T("It does not follow the format.")) from None
     if config.version != VERSION:
         raise UnsupportedRepository(config.version)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from appliance.repository.errors import DamagedData
+from appliance.repository.errors import UNDECODABLE, DamagedData
 from appliance.storage.interface import Buffer
 from appliance.text import T
 
@@ -71,7 +71,7 @@ class MasterKey:
         try:
             wire = _master_key_decoder.decode(data)
             return cls(wire.encrypt, wire.mac.k, wire.mac.r)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             raise DamagedData(T("The key in it is not valid.")) from None
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T, Text
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON that was expected, however they are crafted."""
 
 
 class NotARepository(KurabakoError):

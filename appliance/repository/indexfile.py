@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from appliance.repository.crypto import OVERHEAD
-from appliance.repository.errors import DamagedData
+from appliance.repository.errors import UNDECODABLE, DamagedData
 from appliance.repository.ids import ID_SIZE, BlobType, FileType, parse_id
 from appliance.repository.pack import PackedBlob
 from appliance.storage.interface import Buffer
@@ -76,7 +76,7 @@ def read_index(json: Buffer) -> list[IndexedPack]:
     """The packs an index file names, in its order, as it spells them. Raises `DamagedData`."""
     try:
         return _decoder.decode(json).packs
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise DamagedData(T("It does not follow the format.")) from None
 
 

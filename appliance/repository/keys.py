@@ -12,13 +12,15 @@ from typing import NamedTuple
 import msgspec
 
 from appliance.repository.crypto import Entropy, MasterKey, Sealer, decode_base64
-from appliance.repository.errors import DamagedData
+from appliance.repository.errors import UNDECODABLE, DamagedData
 from appliance.storage.interface import Buffer
 from appliance.text import T
 
 SALT_SIZE = 64
 MAX_KEY_FILE = 64 << 10
-_MAX_MEMORY = (1 << 31) - 1
+_MAX_MEMORY = 256 << 20
+"""Bytes that a key file may demand. restic asks for 32 MiB, rustic for 128; the format's own bound of 2 GiB would let
+whoever can write into the cloud bring a small box down."""
 _MAX_WORK = 1 << 26
 
 
@@ -95,7 +97,7 @@ def describe_key(key_file: Buffer, key_id: str) -> KeyInfo:
 def _decode(key_file: Buffer) -> _WireKey:
     try:
         return _decoder.decode(key_file)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         raise DamagedData(T("It does not follow the format.")) from None
 
 
@@ -121,7 +123,7 @@ def open_key(key_file: Buffer, password: str) -> MasterKey | None:
 def _is_valid(cost: KdfCost) -> bool:
     n, r, p = cost
     power_of_two = n > 1 and n & (n - 1) == 0
-    return power_of_two and r >= 1 and p >= 1 and n * r * 128 < _MAX_MEMORY and n * r * p <= _MAX_WORK
+    return power_of_two and r >= 1 and p >= 1 and n * r * 128 <= _MAX_MEMORY and n * r * p <= _MAX_WORK
 
 
 def _stretch(password: str, salt: bytes, cost: KdfCost) -> MasterKey:

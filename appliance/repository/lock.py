@@ -26,7 +26,7 @@ import msgspec
 
 from appliance.errors import KurabakoError
 from appliance.repository.crypto import Sealer
-from appliance.repository.errors import DamagedData, LockLost, RepositoryLocked
+from appliance.repository.errors import UNDECODABLE, DamagedData, LockLost, RepositoryLocked
 from appliance.repository.files import file_name, list_files, load_json, store_json
 from appliance.repository.ids import FileType, object_key
 from appliance.repository.timestamps import from_datetime, to_datetime
@@ -67,7 +67,7 @@ def decode_lock(json: bytes | bytearray | memoryview) -> LockFile:
     """Raises `DamagedData`."""
     try:
         lock = _decoder.decode(json)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         raise DamagedData(T("It does not follow the format.")) from None
     to_datetime(lock.time)
     return lock

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from appliance.repository.errors import DamagedData
+from appliance.repository.errors import UNDECODABLE, DamagedData
 from appliance.repository.ids import is_hex_id
 from appliance.repository.timestamps import parse_time, to_datetime
 from appliance.storage.interface import Buffer
@@ -90,7 +90,7 @@ def decode_snapshot(json: Buffer, name: str) -> Snapshot:
     """The snapshot in a file called `name`. Raises `DamagedData`."""
     try:
         snapshot = msgspec.structs.replace(_decoder.decode(json), id=name)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         raise DamagedData(T("It does not follow the format.")) from None
     if not is_hex_id(snapshot.tree):
         raise DamagedData(T("A name in it is not an id."))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from appliance.repository.errors import DamagedData
+from appliance.repository.errors import UNDECODABLE, DamagedData
 from appliance.repository.ids import is_hex_id
 from appliance.repository.names import quote_name, unquote_name
 from appliance.repository.timestamps import parse_time
@@ -190,7 +190,7 @@ def decode_tree(blob: Buffer) -> Tree:
     """
     try:
         tree = _decoder.decode(blob)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise DamagedData(T("It does not follow the format.")) from None
     for node in tree.nodes:
         if node.subtree is not None and not is_hex_id(node.subtree):

@@ -14,6 +14,10 @@ from urllib.parse import unquote
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+MAX_ELEMENTS = 100_000
+"""Elements of one answer; a full page of a listing has some 8000."""
+MAX_DEPTH = 20
+
 
 class MalformedAnswer(Exception):
     """The answer is not what S3 answers."""
@@ -39,8 +43,13 @@ def parse_xml(body: bytes, root: str) -> Element:
     """The root element of `body`; raises `MalformedAnswer` unless it is named `root`."""
     top = Element("")
     stack = [top]
+    elements = 0
 
     def start(name: str, _attributes: Any) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > MAX_ELEMENTS or len(stack) > MAX_DEPTH:
+            raise MalformedAnswer("too many elements")
         element = Element(name.rpartition(" ")[2])
         stack[-1].children.append(element)
         stack.append(element)
@@ -80,7 +89,7 @@ def parse_page(body: bytes) -> Page:
     encoded = result.value("EncodingType") == "url"
     try:
         objects = tuple(
-            (unquote(entry.value("Key")) if encoded else entry.value("Key"), int(entry.value("Size")))
+            (unquote(entry.value("Key")) if encoded else entry.value("Key"), _size(entry.value("Size")))
             for entry in result.all("Contents")
         )
     except ValueError as error:
@@ -90,6 +99,13 @@ def parse_page(body: bytes) -> Page:
     if truncated and not token:
         raise MalformedAnswer("truncated without a token")
     return Page(objects, token if truncated else None)
+
+
+def _size(text: str) -> int:
+    """What is counted against the contract is never less than nothing."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
 
 
 @dataclass(frozen=True)

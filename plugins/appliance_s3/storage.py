@@ -164,6 +164,7 @@ class S3Storage:
         self._require_bucket()
         below = self._place.object_key(prefix) if prefix else self._place.prefix
         query = {"list-type": "2", "encoding-type": "url", "prefix": f"{below}/" if below else ""}
+        seen: set[str] = set()
         while True:
             with self._client.send("GET", self._place.bucket_url, query=query) as answer:
                 body = answer.body()
@@ -178,8 +179,9 @@ class S3Storage:
                     yield ObjectInfo(key.removeprefix(root), size)
             if page.next_token is None:
                 return
-            if page.next_token == query.get("continuation-token"):
-                raise not_s3(self._place)
+            if page.next_token in seen:
+                raise not_s3(self._place)  # it would go round for ever
+            seen.add(page.next_token)
             query["continuation-token"] = page.next_token
 
     def _asked(self, question: Callable[[], _Answer], otherwise: _Answer, about: str) -> _Answer:

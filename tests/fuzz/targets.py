@@ -1,0 +1,225 @@
+"""Everything that reads back what somebody else may have changed: one function each, and sound samples to begin with.
+
+A target takes any bytes. It returns, or the reader under test raises its own typed error; anything else is a find.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from appliance.errors import KurabakoError
+from appliance.repository import BlobType, Repository, encode_tree, encode_xattrs
+from appliance.repository import keys as key_files
+from appliance.repository.compression import compress, decompress, decompress_many
+from appliance.repository.config import decode_config, new_config
+from appliance.repository.crypto import MasterKey, Sealer
+from appliance.repository.errors import DamagedData
+from appliance.repository.files import load_json
+from appliance.repository.ids import FileType
+from appliance.repository.index import Index
+from appliance.repository.indexfile import decode_index, encode_index, read_index
+from appliance.repository.lock import decode_lock
+from appliance.repository.names import unquote_name
+from appliance.repository.pack import PackedBlob, decode_header, encode_header, finish_pack, read_header
+from appliance.repository.snapshot import decode_snapshot
+from appliance.repository.timestamps import parse_time
+from appliance.repository.tree import NODE_TYPES, decode_tree, is_valid_name
+from appliance.repository.unpacked import decode_unpacked, encode_unpacked
+from appliance.restore.entries import entry_of
+from appliance_s3.answers import MalformedAnswer, parse_page, parse_refusal, parse_upload_id, parse_uploads
+from tests.support.repository import PASSWORD, dir_node, file_node, new_repository, save_files
+
+_SEALER = Sealer(MasterKey.from_bytes(bytes(range(1, 65))))
+_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """`read` is given any bytes; `samples` are some that it reads without an error."""
+
+    name: str
+    read: Callable[[bytes], None]
+    samples: tuple[bytes, ...]
+
+
+def _header(data: bytes) -> None:
+    blobs = decode_header(data)
+    assert encode_header(blobs) == data
+
+
+def _pack(data: bytes) -> None:
+    read_header(data, _SEALER)
+
+
+def _sealed_header(data: bytes) -> None:
+    """A header that its key's owner wrote, however badly."""
+    sealed = _SEALER.seal(data)
+    read_header(sealed + len(sealed).to_bytes(4, "little"), _SEALER)
+
+
+def _index(data: bytes) -> None:
+    index = Index()
+    try:
+        packs = decode_index(data)
+    except DamagedData:
+        packs = None
+    if packs is None:  # then the other reader must refuse it, too
+        index.add_indexed(read_index(data))
+        raise AssertionError("add_indexed took what decode_index refuses")
+    index.add_indexed(read_index(data))
+    for pack_id, blobs in packs:
+        assert pack_id in index.packs()
+        for blob in blobs:
+            assert index.has(blob.type, blob.id)
+
+
+def _tree(data: bytes) -> None:
+    for node in decode_tree(data).nodes:
+        # Each may be refused on its own; a restore then leaves out that node and goes on.
+        with suppress(DamagedData):
+            name = node.raw_name
+            if is_valid_name(name) and node.type in NODE_TYPES - {"socket"}:
+                entry = entry_of(node, name)
+                assert 0 <= entry.mode <= 0o7777
+        with suppress(DamagedData):
+            assert len(node.subtree_id) == 32
+        assert all(len(blob_id) == 32 for blob_id in node.content_ids)
+
+
+def _snapshot(data: bytes) -> None:
+    snapshot = decode_snapshot(data, "ab" * 32)
+    assert len(snapshot.tree_id) == 32
+    assert isinstance(snapshot.time_ns, int)
+    with suppress(DamagedData):
+        snapshot.moment.isoformat()
+
+
+def _key(data: bytes) -> None:
+    key_files.describe_key(data, "ab" * 32)
+    stretch = key_files._stretch
+    key_files._stretch = lambda password, salt, cost: MasterKey.from_bytes(hashlib.sha512(salt).digest())
+    try:
+        key_files.open_key(data, PASSWORD)
+    finally:
+        key_files._stretch = stretch
+
+
+def _config(data: bytes) -> None:
+    decode_config(data)
+
+
+def _lock(data: bytes) -> None:
+    decode_lock(data)
+
+
+def _unpacked(data: bytes) -> None:
+    with suppress(DamagedData):
+        decode_unpacked(b"\x02" + data)
+    decode_unpacked(data)
+
+
+def _frame(data: bytes) -> None:
+    with suppress(DamagedData):
+        decompress_many(data, [(0, len(data))], [100])
+    assert len(decompress(data, _LIMIT)) <= _LIMIT
+
+
+def _name(data: bytes) -> None:
+    unquote_name(data.decode("utf-8", "surrogateescape"))
+
+
+def _time(data: bytes) -> None:
+    parse_time(data.decode("utf-8", "surrogateescape"))
+
+
+def _listing(data: bytes) -> None:
+    for key, size in parse_page(data).objects:
+        assert isinstance(key, str)
+        assert size >= 0
+
+
+def _uploads(data: bytes) -> None:
+    for upload in parse_uploads(data)[0]:
+        assert upload.initiated.tzinfo is not None
+
+
+def _upload_id(data: bytes) -> None:
+    assert parse_upload_id(data)
+
+
+def _refusal(data: bytes) -> None:
+    parse_refusal(data)
+
+
+def _samples() -> dict[str, bytes]:
+    """The JSON of each file of a small repository, by its kind."""
+    repository = new_repository()
+    save_files(repository, {b"one": b"1" * 2000, b"two": b"2"})
+    found = {"keys": next(repository.storage.get(info.key) for info in repository.list_files(FileType.KEY))}
+    for kind in (FileType.INDEX, FileType.SNAPSHOT):
+        (info,) = repository.list_files(kind)
+        found[kind] = bytes(load_json(repository.storage, repository.sealer, info))
+    with repository.lock():
+        (info,) = repository.list_files(FileType.LOCK)
+        found["locks"] = bytes(repository.load_json(info))
+    return found
+
+
+_NODES = [
+    file_node(b"file \xff\n", [bytes(32), bytes(range(32))], 5),
+    dir_node("日本語".encode(), bytes(32)),
+]
+_NODES[0].extended_attributes = encode_xattrs([(b"user.a", b"\0\1")])
+_BLOBS = [PackedBlob(BlobType.DATA, bytes(32), 0, 40, 0), PackedBlob(BlobType.TREE, bytes(range(32)), 40, 60, 511)]
+_FILES = _samples()
+_PAGE = b"""<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>
+<Contents><Key>data/ab%2Fcd</Key><Size>12</Size></Contents></ListBucketResult>"""
+_UPLOADS = b"""<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>
+<Upload><Key>k</Key><UploadId>u</UploadId><Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>
+</ListMultipartUploadsResult>"""
+_BEGUN = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("header", _header, (encode_header(_BLOBS),)),
+        Target("sealed-header", _sealed_header, (encode_header(_BLOBS),)),
+        Target("pack", _pack, (bytes(100) + finish_pack(_BLOBS, _SEALER),)),
+        Target("index", _index, (_FILES["index"], encode_index([(bytes(32), _BLOBS)]))),
+        Target("tree", _tree, (encode_tree(_NODES), encode_tree([]))),
+        Target("snapshot", _snapshot, (_FILES["snapshots"],)),
+        Target("key", _key, (_FILES["keys"],)),
+        Target("config", _config, (new_config(random.Random(1).randbytes).encode(),)),
+        Target("lock", _lock, (_FILES["locks"],)),
+        Target("unpacked", _unpacked, (encode_unpacked(b'{"a":1}'), b"{}")),
+        Target("frame", _frame, (compress(b"content " * 40), compress(bytes(100)))),
+        Target("name", _name, (rb"a\xff\n\u65e5\"\\",)),
+        Target("time", _time, (b"2026-03-01T09:30:00.123456789+09:00", b"0001-01-01T00:00:00Z")),
+        Target("s3-listing", _listing, (_PAGE,)),
+        Target("s3-uploads", _uploads, (_UPLOADS,)),
+        Target(
+            "s3-upload-id",
+            _upload_id,
+            (b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",),
+        ),
+        Target("s3-refusal", _refusal, (b"<Error><Code>SlowDown</Code><Region>eu</Region></Error>",)),
+    )
+}
+
+
+def run(target: Target, data: bytes) -> bool:
+    """Whether the target read `data`; False when it refused it with an error of its own. Anything else is raised."""
+    try:
+        target.read(data)
+    except (KurabakoError, MalformedAnswer) as error:
+        assert not isinstance(error, MalformedAnswer) or target.name.startswith("s3-")
+        return False
+    return True
+
+
+__all__ = ["TARGETS", "Repository", "Target", "run"]
