@@ -17,6 +17,7 @@ from appliance.cli.output import Printer, printable
 from appliance.cli.repo_session import NoLockOption, PasswordFileOption, RepoOption, locked, opened
 from appliance.repository import BlobType, FileType, Node, Repository, Snapshot
 from appliance.repository.ids import CONFIG_KEY
+from appliance.repository.trees import walk
 from appliance.restore import PathNotInSnapshot
 from appliance.text import T
 from appliance.units import format_size
@@ -170,17 +171,7 @@ def _below(repository: Repository, snapshot: Snapshot, path: str) -> Iterator[tu
             if not node.subtree:
                 return
         tree = node.subtree_id
-    waiting = [(prefix, iter(repository.load_tree(tree).nodes))]
-    while waiting:
-        above, nodes = waiting[-1]
-        node = next(nodes, None)
-        if node is None:
-            waiting.pop()
-            continue
-        here = above + b"/" + node.raw_name
-        yield here, node
-        if node.subtree:
-            waiting.append((here, iter(repository.load_tree(node.subtree_id).nodes)))
+    yield from walk(repository, tree, prefix)
 
 
 def _text(path: bytes) -> str:

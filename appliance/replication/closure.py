@@ -11,6 +11,8 @@ from appliance.repository.errors import MissingData
 from appliance.repository.ids import object_key
 from appliance.repository.indexfile import decode_index
 from appliance.repository.reader import blob_name
+from appliance.repository.tree import Tree
+from appliance.repository.trees import BATCH, load_trees
 from appliance.storage.interface import ObjectInfo
 
 
@@ -78,26 +80,28 @@ def packs_of_snapshot(
     seen = set() if seen is None else seen
     waiting: list[tuple[bytes, bytes | None]] = [(root, base)]
     while waiting and not cancelled():
-        tree, other = waiting.pop()
-        if tree == other or tree in seen:
-            continue
-        seen.add(tree)
-        packs.add(pack(BlobType.TREE, tree))
-        before = _nodes(repository, other)
-        for node in repository.load_tree(tree).nodes:
-            twin = before.get(node.name)
-            if node.subtree:
-                waiting.append((node.subtree_id, twin.subtree_id if twin and twin.subtree else None))
-            elif node.content and not (twin and twin.content == node.content):
-                packs.update(pack(BlobType.DATA, blob_id) for blob_id in node.content_ids)
+        batch: dict[bytes, bytes | None] = {}
+        while waiting and len(batch) < BATCH:
+            tree_id, other = waiting.pop()
+            if tree_id != other and tree_id not in seen:
+                seen.add(tree_id)
+                packs.add(pack(BlobType.TREE, tree_id))
+                batch[tree_id] = other
+        read = dict(load_trees(repository, [*batch, *filter(None, batch.values())]))
+        for tree_id, other in batch.items():
+            tree = read[tree_id]
+            if isinstance(tree, KurabakoError):
+                raise tree
+            before = _nodes(read.get(other) if other else None)
+            for node in tree.nodes:
+                twin = before.get(node.name)
+                if node.subtree:
+                    waiting.append((node.subtree_id, twin.subtree_id if twin and twin.subtree else None))
+                elif node.content and not (twin and twin.content == node.content):
+                    packs.update(pack(BlobType.DATA, blob_id) for blob_id in node.content_ids)
     return packs
 
 
-def _nodes(repository: Repository, tree: bytes | None) -> dict[str, Node]:
+def _nodes(tree: Tree | KurabakoError | None) -> dict[str, Node]:
     """The nodes of the base's tree by name; none when it cannot be read, which only costs time."""
-    if tree is None:
-        return {}
-    try:
-        return {node.name: node for node in repository.load_tree(tree).nodes}
-    except KurabakoError:
-        return {}
+    return {node.name: node for node in tree.nodes} if isinstance(tree, Tree) else {}

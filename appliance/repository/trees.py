@@ -15,7 +15,7 @@ from appliance.repository.ids import BlobType
 from appliance.repository.overlap import overlapped
 from appliance.repository.reader import WantedBlob, blob_name
 from appliance.repository.repository import Repository
-from appliance.repository.tree import Tree, decode_tree
+from appliance.repository.tree import Node, Tree, decode_tree
 
 BATCH = 256
 """Directories that are worth asking for at once."""
@@ -39,6 +39,50 @@ def load_trees(repository: Repository, tree_ids: Iterable[bytes]) -> Iterator[tu
         parts = (part for wanted in packs.values() for part in _parts(wanted))
         for _, trees in overlapped(lambda wanted: list(_read(repository, wanted)), parts):
             yield from trees
+
+
+def walk(repository: Repository, tree_id: bytes, path: bytes = b"") -> Iterator[tuple[bytes, Node]]:
+    """Everything below a directory with its path below `path`, in order, folders before what they hold.
+
+    Raises `DamagedData` or a storage's error when it comes to a directory that cannot be read.
+    """
+    levels = [_Level(path, _one(repository, tree_id))]
+    while levels:
+        level = levels[-1]
+        node = next(level.nodes, None)
+        if node is None:
+            levels.pop()
+            continue
+        here = level.path + b"/" + node.raw_name
+        yield here, node
+        if node.subtree:
+            levels.append(_Level(here, level.subtree(repository, node.subtree_id)))
+
+
+class _Level:
+    """A directory that is being walked; its subdirectories are read ahead, many at a time."""
+
+    def __init__(self, path: bytes, tree: Tree) -> None:
+        self.path = path
+        self.nodes = iter(tree.nodes)
+        self._below = (node.subtree_id for node in tree.nodes if node.subtree)
+        self._ahead: dict[bytes, Tree | KurabakoError] = {}
+
+    def subtree(self, repository: Repository, tree_id: bytes) -> Tree:
+        while tree_id not in self._ahead:
+            self._ahead = dict(load_trees(repository, islice(self._below, BATCH)))
+        return _read_or_raise(self._ahead[tree_id])
+
+
+def _one(repository: Repository, tree_id: bytes) -> Tree:
+    ((_, tree),) = load_trees(repository, [tree_id])
+    return _read_or_raise(tree)
+
+
+def _read_or_raise(tree: Tree | KurabakoError) -> Tree:
+    if isinstance(tree, KurabakoError):
+        raise tree
+    return tree
 
 
 def _parts(wanted: list[WantedBlob]) -> Iterator[list[WantedBlob]]:

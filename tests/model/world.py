@@ -42,7 +42,8 @@ EVERYWHERE = (Fault.LOST, Fault.ANSWER_LOST, Fault.SLOW_DOWN, Fault.REFUSED_INSI
 RARE = (Fault.EXPIRED, Fault.SKEWED, Fault.STALLED, Fault.ANSWER_STALLED)
 """Those that end an operation, or cost time."""
 
-_READ_PATIENCE = 0.25
+_READ_PATIENCE = 4.0
+"""Seconds: what a stall costs, and more than a busy machine takes to answer."""
 _LOCKS = 5000
 """Bytes that are left for locks, which the reserve is for."""
 

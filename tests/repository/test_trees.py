@@ -5,11 +5,11 @@ from __future__ import annotations
 from appliance.errors import KurabakoError
 from appliance.repository import BlobType, Repository, Tree, encode_tree
 from appliance.repository.errors import DamagedData, MissingData
-from appliance.repository.trees import load_trees
+from appliance.repository.trees import load_trees, walk
 from appliance.storage import MemoryStorage, MeteredStorage, StorageWrapper
 from appliance.storage.interface import StorageError
 from appliance.text import T
-from tests.support.repository import file_node, new_repository, reopen
+from tests.support.repository import dir_node, file_node, new_repository, reopen
 
 COUNT = 600
 
@@ -64,3 +64,24 @@ def test_a_storage_that_does_not_answer_is_told_for_each() -> None:
     found = dict(load_trees(repository, ids[:3]))
     assert found.keys() == set(ids[:3])
     assert all(isinstance(error, StorageError) for error in found.values())
+
+
+def test_a_walk_is_in_order_and_takes_few_requests() -> None:
+    repository = new_repository(MeteredStorage(MemoryStorage()))
+    expected: list[bytes] = []
+    with repository.writer() as writer:
+        folders = []
+        for number in range(COUNT):
+            name = b"%04d" % number
+            leaf = writer.save(BlobType.TREE, encode_tree([file_node(b"%d" % (number % 3), [], 0)])).id
+            middle = writer.save(BlobType.TREE, encode_tree([dir_node(b"a", leaf), file_node(b"b", [], 0)])).id
+            folders.append(dir_node(name, middle))
+            top = b"/top/" + name
+            expected += [top, top + b"/a", top + b"/a/%d" % (number % 3), top + b"/b"]
+        root = writer.save(BlobType.TREE, encode_tree(folders)).id
+    again = reopen(repository)
+    assert isinstance(again.storage, MeteredStorage)
+    before = again.storage.counts.gets
+    assert [path for path, _ in walk(again, root, b"/top")] == expected
+    # One for the top, one for each batch of folders, and one for what is alone in its folder.
+    assert again.storage.counts.gets - before <= 1 + 3 + COUNT
