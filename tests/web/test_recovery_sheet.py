@@ -92,6 +92,7 @@ def test_in_chromium_and_on_paper(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.needs("restic")
 def test_its_commands_restore_everything(tmp_path: Path, moto_s3: S3Server) -> None:
     box = BoxUnderTest.make(tmp_path)
