@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from appliance_smb.address import parse_address
 from appliance_smb.errors import LoginRefused, login_refused
 from appliance_smb.link import Link, Login, open_link
-from appliance_smb.logins import FIRST_WAIT, LONGEST_WAIT, RefusedLogins
+from appliance_smb.logins import RefusedLogins
 from tests.support.smbd import Smbd, start_smbd
 
 pytestmark = [pytest.mark.needs("smbd", "root"), pytest.mark.xdist_group("smbd")]
@@ -67,17 +67,19 @@ def test_no_account_is_ever_locked(server: Smbd, tmp_path: Path) -> None:
 
 
 def test_it_waits_longer_each_time() -> None:
-    address, clock, attempts = parse_address("//nas/share"), [0.0], [0]
+    address, clock = parse_address("//nas/share"), [0.0]
+    attempts: list[float] = []
 
     def attempt() -> Link:
-        attempts[0] += 1
+        attempts.append(clock[0] / 3600)
         raise login_refused(address, "hana", 0)
 
     logins = RefusedLogins(now=lambda: clock[0])
-    for clock[0] in range(0, 10 * int(LONGEST_WAIT), int(FIRST_WAIT)):
+    for hour in (0, 0.5, 1, 2.5, 3, 6.5, 7, 14.5, 15, 30.5, 31, 54.5, 55, 78.5, 79):
+        clock[0] = hour * 3600
         with pytest.raises(LoginRefused):
             logins.open(address, Login("hana"), attempt)
-    assert attempts[0] == 5 + 8, "after 0, 1, 2, 4, 8 and 16 hours, then once a day"
+    assert attempts == [0, 1, 3, 7, 15, 31, 55, 79], "after 1, 2, 4, 8 and 16 hours, then once a day"
 
 
 def test_a_damaged_file_begins_anew(server: Smbd, tmp_path: Path) -> None:
