@@ -300,7 +300,7 @@ def test_a_server_killed_while_it_is_read(tmp_path: Path) -> None:
 def test_a_server_that_freezes_is_lost_after_the_timeout(tmp_path: Path) -> None:
     with start_smbd() as server:
         folder = server.folder("data")
-        source = open_share(server, tmp_path, "data", timeout=1)
+        source = open_share(server, tmp_path, "data", timeout=6)
         assert source.scandir(()) == []
         server.freeze()
         with pytest.raises(SourceError) as lost:
@@ -308,7 +308,7 @@ def test_a_server_that_freezes_is_lost_after_the_timeout(tmp_path: Path) -> None
         assert lost.value.lost
         source.close()
         with pytest.raises(ShareUnreachable, match="cannot be reached"):
-            open_share(server, tmp_path, "data", timeout=1)
+            open_share(server, tmp_path, "data", timeout=6)
         assert folder.is_dir()
 
 
