@@ -14,6 +14,7 @@ from appliance.cli import (
     box_look,
     box_setup,
     box_sheet,
+    box_slots,
     box_sources,
     box_transfers,
     box_upkeep,
@@ -30,7 +31,10 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Serve: watch devices, keep the schedule, show the status. Ends on Ctrl-C.").message)(serve)
     box_setup.register(app)
     app.command(help=T("Say what the box is doing, how it is, and why.").message)(status)
-    for part in (box_sources, box_jobs, box_look, box_capacity, box_upkeep, box_transfers, box_sheet, box_alarm):
+    for part in (
+        *(box_sources, box_jobs, box_look, box_capacity, box_slots),
+        *(box_upkeep, box_transfers, box_sheet, box_alarm),
+    ):
         part.register(app)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from appliance.cli import box_policy
@@ -22,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(sources)
     group.command(help=T("Mark a source for backing up.").message)(designate)
     group.command(help=T("End backing up a source; its snapshots stay.").message)(undesignate)
+    group.command(help=T("Record who knows that its Individual Numbers are sent to the provider.").message)(acknowledge)
     box_policy.register(group)
     app.add_typer(group, name="sources")
 
@@ -91,6 +94,24 @@ def undesignate(context: typer.Context, source: SourceArgument, as_json: JsonOpt
     printer(context, as_json).result(
         {"id": source, "designated": False},
         T("{source} is no longer backed up. Its snapshots stay and can be restored.", source=source),
+    )
+
+
+def acknowledge(
+    context: typer.Context,
+    source: SourceArgument,
+    by: Annotated[str, typer.Option(metavar="NAME", help=T("Who acknowledges it.").message)],
+    as_json: JsonOption = False,
+) -> None:
+    """For services that take such data only so; it is evidence."""
+    from appliance.contracted import acknowledge_my_number
+
+    with opened_box(context) as box:
+        found = box.find_source(source).found
+        acknowledge_my_number(box.agreement, box.state, found, by, box.clock())
+    printer(context, as_json).result(
+        {"id": source, "by": by},
+        T("It is recorded that {name} acknowledged this for {source}.", name=by, source=source),
     )
 
 

@@ -74,6 +74,8 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
             "profile": contract.profile.id,
             "capacity_bytes": contract.capacity,
             "reserve_bytes": contract.reserve,
+            "meter": contract.profile.meter.value,
+            "holds": contract.profile.holds,
             "entitlement": contract.entitlement.to_json() if contract.entitlement else None,
             "refusal": _error(contract.refusal),
             "clock": _error(clock),
@@ -86,7 +88,7 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     profile = contract.profile
     out.say(T("Service: {name}", name=profile.name_ja if out.language == "ja" else profile.name_en))
     if contract.refusal is None:
-        out.say(_capacity(contract))
+        out.say(_capacity(contract), *_rules(contract))
         if standing is not None:
             out.say(*contract_lines(standing, out.language, zone))
     for error in (contract.refusal, clock):
@@ -108,11 +110,43 @@ def _error(error: KurabakoError | None) -> dict[str, Any] | None:
     return {"code": error.code, "what": error.what, "safe": error.safe, "todo": error.todo}
 
 
+def _rules(contract: Contract) -> Iterator[Text]:
+    """What the terms make of the capacity, and of runs that are lost."""
+    terms, profile = contract.terms, contract.profile
+    exceeded = terms.capacity.exceeded if terms.capacity is not None else None
+    if contract.capacity is not None:
+        clause = exceeded.clause if exceeded is not None else "–"
+        counts = _METERS[profile.meter.value]
+        yield (
+            T("{counts}; what would exceed it is held back ({clause})", counts=counts, clause=clause)
+            if profile.holds
+            else T("{counts}; more than that is told of and goes on ({clause})", counts=counts, clause=clause)
+        )
+    rule = terms.recollect
+    if rule is not None and rule.operational_suspension is not None and rule.customer is not None:
+        yield T(
+            "Runs lost to the provider's works ({works}) or through the customer ({customer}) are not made up for.",
+            works=rule.operational_suspension,
+            customer=rule.customer,
+        )
+    if contract.entitlement is not None:
+        yield T("The coming dates: kurabako contract calendar")
+
+
+_METERS = {
+    "stored": T("It counts what is stored"),
+    "collected": T("It counts what is collected"),
+    "none": T("It counts nothing"),
+}
+
+
 def _capacity(contract: Contract) -> Text:
+    from appliance.contract.consistent import capacity_of
+
     if contract.capacity is None:
         return T("Capacity: no limit")
     figures = {"capacity": format_size(contract.capacity), "reserve": format_size(contract.reserve)}
-    granted = contract.entitlement.capacity if contract.entitlement is not None else None
+    granted = capacity_of(contract.profile, contract.entitlement) if contract.entitlement is not None else None
     if contract.entitlement is None:
         return T("Capacity: {capacity}, as the settings say; {reserve} of it kept back for upkeep", **figures)
     if granted is not None and contract.capacity < granted:
@@ -130,6 +164,7 @@ _CONNECTIONS = {
     "internet_vpn": T("VPN over the Internet"),
     "ip_vpn": T("closed IP-VPN"),
 }
+_FEES = {"monthly": T("monthly"), "initial": T("initial"), "yearly": T("yearly"), "other": T("other")}
 _ROLES = {
     "administrator": T("Administrator"),
     "responsible_person": T("Responsible person"),
@@ -148,6 +183,8 @@ def _entitlement(entitlement: Entitlement) -> Iterator[Text]:
         yield T("Term in years: {years}", years=one.term_years)
     if one.units is not None:
         yield T("Units: {units}", units=one.units)
+    if one.features:
+        yield T("Features: {features}", features=", ".join(one.features))
     if one.devices:
         yield T("Devices: {devices}", devices=", ".join(one.devices))
     for account in one.accounts:
@@ -156,6 +193,22 @@ def _entitlement(entitlement: Entitlement) -> Iterator[Text]:
         yield T("Bucket names contain: {text}", text=one.org_string)
     if one.connection_type is not None:
         yield T("Connection: {connection}", connection=_CONNECTIONS[one.connection_type])
+    for entry in one.hosts:
+        yield T("Hosts entry: {address} {name}", address=entry.address, name=entry.name)
+    if one.protocols:
+        yield T("Protocols: {protocols}", protocols=", ".join(one.protocols))
+    if one.site_country is not None:
+        yield T("Country: {country}", country=one.site_country)
+    if one.backup_window is not None:
+        window = one.backup_window
+        yield T("Backup window: {starts} – {ends}", starts=f"{window.starts:%H:%M}", ends=f"{window.ends:%H:%M}")
+    for fee in one.fees:
+        since = fee.effective_on.isoformat()
+        yield T("Fee ({kind}): {amount} yen from {day}", kind=_FEES[fee.kind], amount=f"{fee.amount:,}", day=since)
+    if one.reseller is not None:
+        yield T("Reseller: {name}", name=one.reseller)
+    if one.overrides:
+        yield T("Agreed otherwise than in the terms: {tables}", tables=", ".join(sorted(one.overrides)))
     for contact in one.contacts:
         name = f"{contact.name} <{contact.mail}>" if contact.mail else contact.name
         yield T("{role}: {name}", role=_ROLES[contact.role], name=name)

@@ -9,7 +9,8 @@ from typing import Any
 
 from appliance.agreement import Contract
 from appliance.box import PLUGINS_OFF, Box
-from appliance.contract.box_state import Action, BoxState, Condition, Standing
+from appliance.contract.box_state import Action, Condition, Standing
+from appliance.contract.slots import Collected, kept_back
 from appliance.contract.words import DIRECTIVES
 from appliance.daemon.background import in_thread
 from appliance.daemon.ending import EndOfContract
@@ -31,8 +32,9 @@ _NOTED = "contract.standing"
 class ContractKeeper:
     """Sees to it that what runs is allowed, from the moment on that a directive counts. Lives in one event loop.
 
-    What a restriction stops goes on when it is lifted, in the same run (A-7 of the contracts); what anything else stops
-    is for the next planned run. Every change of how the contract stands is evidence.
+    What a restriction stops goes on when it is lifted, in the same run (A-7 of the contracts), and so does what the
+    provider's works stop, where the terms let it be made up for; what anything else stops is for the next planned run.
+    Every change of how the contract stands is evidence.
     """
 
     def __init__(self, box: Box, supervisor: Supervisor, on_change: Callable[[], None]) -> None:
@@ -120,7 +122,8 @@ class ContractKeeper:
                 self._waiting.append(job.request)
 
     def _keep(self, request: JobRequest, against: Condition) -> None:
-        if against.state is BoxState.RESTRICTED_TELECOM8 and request not in self._waiting:
+        verdict = kept_back(self._box.contract.terms, against)
+        if verdict.result is Collected.RETRYABLE and request not in self._waiting:
             self._waiting.append(request)
 
     def _go_on(self, contract: Contract) -> None:

@@ -52,6 +52,11 @@ class Planner:
         worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.DONE)
         self._record(slot, SlotOutcome(worst.value))
 
+    @property
+    def name(self) -> str:
+        """The schedule's name in the state."""
+        return self._name
+
     def _handled(self, now: datetime) -> datetime:
         """The newest slot that was dealt with, but no moment before this schedule came into force."""
         words = [*self._schedule.times, self._schedule.timezone]

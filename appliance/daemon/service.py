@@ -18,6 +18,7 @@ from appliance.box import Box
 from appliance.daemon.background import in_thread
 from appliance.daemon.checking import Checking
 from appliance.daemon.child import run_child
+from appliance.daemon.collecting import Collecting
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.counting import count
@@ -256,8 +257,10 @@ class Daemon:
         known = self.watcher.known
         try:
             for run in self._starts.planned(known, self._box.clock()):
-                jobs = self.start_backup(run.sources) if run.sources else ()
-                self._in_background(self._follow_slot(run.planner, run.slot, jobs))
+                collecting = Collecting(self._box, run)
+                admitted = self.contract.admit(collecting.requests()) if run.sources else ()
+                jobs = [self.supervisor.submit(request) for request in admitted]
+                self._in_background(collecting.follow(jobs))
             if arrived := self._starts.arrived(known, self.watcher.plugged_in()):
                 logger.info("backed up on arrival: %s", ", ".join(arrived))
                 for job in self.start_backup(arrived):

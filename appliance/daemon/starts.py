@@ -9,7 +9,7 @@ from datetime import datetime
 from appliance.box import Box
 from appliance.daemon.planner import BACKUP, Planner
 from appliance.policy import KnownSource
-from appliance.schedule import Schedule
+from appliance.schedule import LATE_AFTER, Schedule
 
 _PRESENT = "sources.present"
 """The state's name for the sources that were there last, so that a restart is no arrival."""
@@ -22,6 +22,8 @@ class PlannedRun:
     planner: Planner
     slot: datetime
     sources: tuple[str, ...]
+    late: bool = False
+    """Whether the box slept through the planned moment."""
 
 
 class Starts:
@@ -54,7 +56,7 @@ class Starts:
         for times, sources in by_times.items():
             planner = self._planners[times]
             if (slot := planner.look(now)) is not None:
-                yield PlannedRun(planner, slot, tuple(sources))
+                yield PlannedRun(planner, slot, tuple(sources), now - slot > LATE_AFTER)
 
     def arrived(self, known: Sequence[KnownSource], plugged_in: Collection[str]) -> tuple[str, ...]:
         """The designated sources that came since the last look and are backed up when they come.

@@ -3,6 +3,6 @@
 from appliance.schedule.limits import RateSchedule
 from appliance.schedule.rule import Rule, ScheduleError, parse_rule
 from appliance.schedule.schedule import Schedule
-from appliance.schedule.slots import DueSlots, due_slots
+from appliance.schedule.slots import LATE_AFTER, DueSlots, due_slots
 
-__all__ = ["DueSlots", "RateSchedule", "Rule", "Schedule", "ScheduleError", "due_slots", "parse_rule"]
+__all__ = ["LATE_AFTER", "DueSlots", "RateSchedule", "Rule", "Schedule", "ScheduleError", "due_slots", "parse_rule"]

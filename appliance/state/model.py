@@ -36,16 +36,28 @@ class SlotOutcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     MISSED = "missed"
+    OVERRUN = "overrun"
+    RETRYABLE = "retryable"
+    MISSED_NO_RECOLLECT = "missed_no_recollect"
+    MISSED_CAPACITY = "missed_capacity"
+    SKIPPED_SUSPENDED = "skipped_suspended"
 
 
 @dataclass(frozen=True)
 class SlotRecord:
-    """A planned run of the schedule `name` and what became of it; `job_id` is empty when there was none."""
+    """A planned run of the schedule `name` and what became of it; `job_id` is empty when there was none.
+
+    `cause` and `clause` say what kept it back and by which clause it is not made up for, `overran` for how many seconds
+    it went on after the time that was meant for it.
+    """
 
     name: str
     planned_at: datetime
     outcome: SlotOutcome
     job_id: str = ""
+    cause: str = ""
+    clause: str = ""
+    overran: int = 0
 
 
 @dataclass(frozen=True)

@@ -33,4 +33,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE usages ADD COLUMN collected_bytes INTEGER",
         "ALTER TABLE usages ADD COLUMN unlisted_bytes INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        "ALTER TABLE slots ADD COLUMN cause TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE slots ADD COLUMN clause TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE slots ADD COLUMN overran INTEGER NOT NULL DEFAULT 0",
+    ),
 )

@@ -152,8 +152,16 @@ class State:
         """Remembers what became of a planned run; a later word on the same slot replaces the earlier one."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?)",
-                (slot.name, to_micros(slot.planned_at), slot.outcome.value, slot.job_id),
+                "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    slot.name,
+                    to_micros(slot.planned_at),
+                    slot.outcome.value,
+                    slot.job_id,
+                    slot.cause,
+                    slot.clause,
+                    slot.overran,
+                ),
             )
             connection.execute(
                 "DELETE FROM slots WHERE name = ?1 AND planned_at <="
@@ -164,10 +172,20 @@ class State:
     def slots(self, name: str, *, limit: int = 20) -> tuple[SlotRecord, ...]:
         """The newest slots of a schedule, newest first."""
         rows = self._read(
-            "SELECT planned_at, outcome, job_id FROM slots WHERE name = ? ORDER BY planned_at DESC LIMIT ?",
+            "SELECT planned_at, outcome, job_id, cause, clause, overran FROM slots WHERE name = ?"
+            " ORDER BY planned_at DESC LIMIT ?",
             (name, limit),
         )
-        return tuple(SlotRecord(name, to_moment(at), SlotOutcome(outcome), job) for at, outcome, job in rows)
+        return tuple(SlotRecord(name, to_moment(at), SlotOutcome(outcome), *rest) for at, outcome, *rest in rows)
+
+    def slots_since(self, since: datetime) -> tuple[SlotRecord, ...]:
+        """The slots of all schedules planned from this moment on, newest first."""
+        rows = self._read(
+            "SELECT name, planned_at, outcome, job_id, cause, clause, overran FROM slots WHERE planned_at >= ?"
+            " ORDER BY planned_at DESC, name",
+            (to_micros(since),),
+        )
+        return tuple(SlotRecord(name, to_moment(at), SlotOutcome(outcome), *rest) for name, at, outcome, *rest in rows)
 
     # Usage
 

@@ -39,8 +39,11 @@ class Element:
         return next((child.text for child in self.all(name)), "")
 
 
-def parse_xml(body: bytes, root: str) -> Element:
-    """The root element of `body`; raises `MalformedAnswer` unless it is named `root`."""
+def parse_xml(body: bytes, *roots: str) -> Element:
+    """The root element of `body`; raises `MalformedAnswer` unless it has one of the names in `roots`.
+
+    The first is S3's own; others are what some servers say.
+    """
     top = Element("")
     stack = [top]
     elements = 0
@@ -70,8 +73,8 @@ def parse_xml(body: bytes, root: str) -> Element:
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError) as error:
         raise MalformedAnswer("no XML") from error
-    if top.children[0].name != root:
-        raise MalformedAnswer(f"no {root}")
+    if top.children[0].name not in roots:
+        raise MalformedAnswer(f"no {roots[0]}")
     return top.children[0]
 
 
@@ -136,12 +139,13 @@ def parse_versions(body: bytes) -> Versions:
 
 def parse_versioning(body: bytes) -> bool:
     """An answer to GetBucketVersioning: whether the bucket keeps versions, or has kept some."""
-    return parse_xml(body, "VersioningConfiguration").value("Status") in ("Enabled", "Suspended")
+    answer = parse_xml(body, "VersioningConfiguration", "GetBucketVersioningResponse")
+    return answer.value("Status") in ("Enabled", "Suspended")
 
 
 def parse_parts(body: bytes) -> tuple[int, str | None]:
     """An answer to ListParts: the bytes of its parts, and the marker of the next page or None."""
-    result = parse_xml(body, "ListPartsResult")
+    result = parse_xml(body, "ListPartsResult", "ListPartsResponse")
     try:
         size = sum(int(entry.value("Size")) for entry in result.all("Part"))
     except ValueError as error:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from appliance.storage.interface import (
     Buffer,
-    ClockSkewed,
+    DamagedAnswer,
     ObjectInfo,
     ObjectNotFound,
     PlaceNotFound,
@@ -104,7 +104,7 @@ class S3Storage:
         return self._list(prefix)
 
     def unlisted(self) -> Unlisted:
-        """Older versions and the parts of unfinished uploads. What the key may not ask for is taken to be none."""
+        """Older versions and the parts of unfinished uploads; none, where the server or the key does not let ask."""
         self._require_bucket()
         uploads, parts = self._asked(self._uploads.parts, (0, 0), "unfinished uploads")
         keeps = self._asked(self._keeps_versions, False, "versioning")
@@ -188,7 +188,7 @@ class S3Storage:
         try:
             return question()
         except StorageError as error:
-            if error.transient or isinstance(error, (PlaceNotFound, ClockSkewed)):
+            if error.transient or isinstance(error, (DamagedAnswer, PlaceNotFound)):
                 raise
             _log.warning("%s: %s cannot be looked at: %s", self.location, about, error.what)
             return otherwise

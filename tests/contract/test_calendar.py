@@ -72,6 +72,13 @@ def test_what_acting_today_would_bring() -> None:
     assert calendar("dnet", "2026-06-01").if_today.earliest_end is None, "by agreement"
 
 
+def test_KNT_02_a_notice_that_is_too_late_still_has_the_other_way() -> None:
+    found = calendar("knet", "2027-03-20")
+    assert found.renews_until == date(2028, 5, 19), "too late against the renewal"
+    assert (found.if_today.earliest_end, found.if_today.end_clause) == (date(2027, 5, 20), "14-1")
+    assert calendar("knet", "2027-03-19").renews_until is None
+
+
 def test_acceptance_options_and_fees_are_dates_too() -> None:
     found = calendar("dnet", "2026-05-21", delivered_on="2026-05-20")
     assert entries(found, Date.ACCEPTANCE) == [("2026-06-19", "2026-06-18", "4-3")]
