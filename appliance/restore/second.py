@@ -3,9 +3,6 @@
 It is handed sealed blobs over a pipe, with the files each becomes, and does the plain case alone: a whole blob that is
 a whole file whose name is free. Whatever is not plain (damage, a name that is taken, an error of the disk) it hands
 back undone, and the first process does it with all its care. So it knows no repository and reports no error.
-
-    message  = LE64(length) || msgpack || LE64(length) || sealed blobs
-    answer   = LE64(length) || msgpack
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import IO, TypeVar
 
 import msgspec
 
@@ -24,6 +20,7 @@ from appliance.repository import Node
 from appliance.repository.crypto import MasterKey, Sealer
 from appliance.repository.ids import BlobType
 from appliance.repository.memory import prepare_process
+from appliance.repository.messages import receive, send
 from appliance.repository.pack import PackedBlob
 from appliance.repository.reader import decode_blobs
 from appliance.restore.entries import entry_of
@@ -61,7 +58,6 @@ class Answer(msgspec.Struct, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_Message = TypeVar("_Message")
 
 
 class SecondProcess:
@@ -70,7 +66,7 @@ class SecondProcess:
     def __init__(self, sealer: Sealer, root: Path) -> None:
         self.turn = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "appliance.restore.second"],
+            [sys.executable, "-P", "-m", "appliance.restore.second"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -83,11 +79,10 @@ class SecondProcess:
         assert self._process.stdout is not None
         try:
             if self._greeting is not None:
-                _send(self._process.stdin, self._greeting)
+                send(self._process.stdin, self._greeting)
                 self._greeting = None
-            _send(self._process.stdin, _encoder.encode(files))
-            _send(self._process.stdin, data)
-            return _receive(self._process.stdout, _answers)
+            send(self._process.stdin, _encoder.encode(files), data)
+            return _answers.decode(receive(self._process.stdout))
         except (OSError, EOFError, msgspec.MsgspecError):
             return Answer(list(range(len(files))), [])
 
@@ -105,38 +100,19 @@ _files = msgspec.msgpack.Decoder(list[SmallFile])
 _answers = msgspec.msgpack.Decoder(Answer)
 
 
-def _send(pipe: IO[bytes], data: Buffer) -> None:
-    pipe.write(len(data).to_bytes(8, "little"))
-    pipe.write(data)
-    pipe.flush()
-
-
-def _read(pipe: IO[bytes]) -> bytes:
-    """One length and what it announces. Raises `EOFError`."""
-    length = int.from_bytes(pipe.read(8), "little")
-    data = pipe.read(length)
-    if not length or len(data) < length:
-        raise EOFError
-    return data
-
-
-def _receive(pipe: IO[bytes], decoder: msgspec.msgpack.Decoder[_Message]) -> _Message:
-    return decoder.decode(_read(pipe))
-
-
 def main() -> None:
     """The other process: until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the first process, which ends this one
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
     try:
-        greeting = _receive(commands, _greetings)
+        greeting = _greetings.decode(receive(commands))
         sealer = Sealer(MasterKey.from_json(greeting.key))
         target = LocalTarget(Path(os.fsdecode(greeting.root)))
         target.prepare()
         prepare_process()
         while True:
-            files = _receive(commands, _files)
-            _send(answers, _encoder.encode(_write(sealer, target, files, memoryview(_read(commands)))))
+            files = _files.decode(receive(commands))
+            send(answers, _encoder.encode(_write(sealer, target, files, memoryview(receive(commands)))))
     except (EOFError, BrokenPipeError):
         pass
 
