@@ -16,7 +16,7 @@ from tests.repair.places import flip, packs_of
 from tests.support.daemon import BoxUnderTest, fill
 from tests.support.repo_cli import PASSWORD
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
