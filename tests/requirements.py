@@ -39,7 +39,6 @@ TOOLS: dict[str, tuple[str, str]] = {
     "mkfs.exfat": ("/sbin/mkfs.exfat", "exfatprogs"),
     "mkfs.xfs": ("/sbin/mkfs.xfs", "xfsprogs"),
     "mkfs.btrfs": ("/sbin/mkfs.btrfs", "btrfs-progs"),
-    "lvm": ("/sbin/lvcreate", "lvm2"),
     "cryptsetup": ("/sbin/cryptsetup", "cryptsetup-bin"),
     "qemu": ("qemu-system-x86_64", "qemu-system-x86"),
     "kernel": ("/vmlinuz", "linux-image-amd64"),

@@ -30,6 +30,7 @@ PREFIX = ".kurabako-"
 """Begins the names of snapshots, so that one that a power cut left behind is known as such, and replaced."""
 
 _PATIENCE = 60.0
+_SECTOR = 512  # LVM refuses a size that is no multiple of it
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def _of_lvm(device: pyudev.Device) -> Snapshot | None:
     with suppress(subprocess.CalledProcessError):
         _run("lvremove", "--yes", "--quiet", f"{group}/{name}")
     wanted = int(_run("lvs", "--noheadings", "--nosuffix", "--units=b", "-o", "lv_size", f"{group}/{volume}")) // 10
+    wanted -= wanted % _SECTOR
     free = int(_run("vgs", "--noheadings", "--nosuffix", "--units=b", "-o", "vg_free", group))
     if not free:
         return None
