@@ -327,7 +327,7 @@ def test_DNT_09_an_option_ends_on_the_day_its_notice_arrives(provision: Provisio
     assert [str(one.ends_on) for one in after.options] == ["2026-06-10"]
 
 
-def test_DNT_10_a_change_needs_its_arrival_and_its_confirmation(provision: Provision) -> None:
+def test_DNT_10_days_a_change_needs_its_arrival_and_its_confirmation(provision: Provision) -> None:
     box = provision("dnet")
     form = {"capacity": None, "units": 2, "effective_on": None, "arrived_on": "2026-06-10"}
     open_one = box.told("2026-06-10 14:00", "amendment", **form)
