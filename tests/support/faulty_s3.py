@@ -189,6 +189,8 @@ class FaultyS3:
         digest = headers.get("Content-MD5")
         if digest is not None and digest != b64encode(hashlib.md5(body).digest()).decode():
             return 400, _error("BadDigest"), {}
+        if asked.what == "versioning":
+            return 200, b"<VersioningConfiguration/>", {}
         if asked.what == "listing":
             return 200, self._listing(query, fault), {}
         if asked.what == "uploads":
@@ -251,7 +253,7 @@ class FaultyS3:
 
 def _what(key: str, query: Mapping[str, str]) -> str:
     if not key:
-        return "uploads" if "uploads" in query else "listing"
+        return next((name for name in ("uploads", "versioning") if name in query), "listing")
     if "partNumber" in query:
         return "part"
     return "upload" if "uploads" in query or "uploadId" in query else "object"
