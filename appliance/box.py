@@ -148,11 +148,6 @@ class Box:
         return self.contract.profile
 
     @property
-    def capacity(self) -> int | None:
-        """The most that may be stored in the cloud, in bytes; None when the contract sets no such limit."""
-        return self.contract.capacity
-
-    @property
     def reserve(self) -> int:
         """Bytes of the capacity that only upkeep may use."""
         return self.contract.reserve
