@@ -49,8 +49,12 @@ def designated(served: Served, title: str) -> str:
     return source_id
 
 
-def wait_until_gone(served: Served, title: str) -> None:
-    eventually(lambda: disk(served, title)["present"] is False, "the disk is gone")
+def wait_until_gone(served: Served, source_id: str) -> None:
+    """By its id: another disk may have the same title."""
+    eventually(
+        lambda: {one["id"]: one["present"] for one in served.status()["sources"]}[source_id] is False,
+        "the disk is gone",
+    )
 
 
 def results(served: Served, source_id: str) -> list[Any]:
@@ -80,7 +84,7 @@ def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
         source_id = designated(served, "写真")
         assert results(served, source_id) == [], "designating starts nothing"
         loops.detach(node)
-        wait_until_gone(served, "写真")
+        wait_until_gone(served, source_id)
 
         loops.attach(other)  # of the same label, in the same place, but another disk
         node = loops.attach(image)
@@ -95,7 +99,7 @@ def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
 
         ask(served, "set_policy", id=source_id, name="start", words=["schedule"])
         loops.detach(node)
-        wait_until_gone(served, "写真")
+        wait_until_gone(served, source_id)
         loops.attach(image)
         eventually(lambda: {one["id"]: one["present"] for one in served.status()["sources"]}[source_id], "it is back")
         served.status()  # has looked and decided
@@ -114,7 +118,7 @@ def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
     with box.serving() as served:
         source_id = designated(served, "写真")
         loops.detach(node)
-        wait_until_gone(served, "写真")
+        wait_until_gone(served, source_id)
         ask(served, "set_policy", id=source_id, name="read_limit", words=["8 MB"])
         node = loops.attach(image)
         pull(served, box, image, node)
