@@ -122,12 +122,6 @@ class Channel:
             raise Refused(pending.status, pending.body)
         return pending.body
 
-    def cancel(self, pending: Pending) -> None:
-        """Asks the server to answer a request now that it keeps waiting, 2.2.30."""
-        with self._sending:
-            if pending.status is None:
-                self._put(self._header(requests.CANCEL, 0, pending.message_id, 0, 0, struct.pack("<HH", 4, 0)))
-
     def close(self, *, say_so: bool = True) -> None:
         """Logs off, or merely hangs up."""
         if say_so and self._broken is None:
@@ -189,7 +183,7 @@ class Channel:
         )  # fmt: skip
         if not self._signer:
             return packed + body
-        return packed[:48] + self._signer.sign(packed, body, message_id, command == requests.CANCEL) + body
+        return packed[:48] + self._signer.sign(packed, body, message_id) + body
 
     def _put(self, frame: bytes) -> None:
         if self._broken is not None:
@@ -282,9 +276,9 @@ class _Signer:
         self._algorithm = algorithm
         self._gcm = AESGCM(self._key)
 
-    def sign(self, header: bytes | memoryview, body: bytes | memoryview, message_id: int, cancels: bool) -> bytes:
+    def sign(self, header: bytes | memoryview, body: bytes | memoryview, message_id: int) -> bytes:
         """The signature of a request; `header` has zeros where it goes."""
-        return self._signature(header, body, message_id, 2 if cancels else 0)
+        return self._signature(header, body, message_id, 0)
 
     def is_signed(self, answer: memoryview, message_id: int, signature: bytes) -> bool:
         header = bytes(answer[:48]) + _ZEROS

@@ -143,11 +143,11 @@ class Ahead:
                 pass
 
 
-def open_large(link: Link, path: Path, name: bytes, contexts: bytes = b"") -> Ahead:
+def open_large(link: Link, path: Path, name: bytes) -> Ahead:
     """Opens a file to be read ahead."""
     channel = link.channel()
     with told(link, path):
-        handle, facts = wire.parse_created(channel.call(requests.create(name, _READ, _READ_FILE, contexts=contexts)))
+        handle, facts = wire.parse_created(channel.call(requests.create(name, _READ, _READ_FILE)))
     return Ahead(link, channel, path, handle, facts)
 
 

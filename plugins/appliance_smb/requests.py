@@ -12,7 +12,7 @@ from appliance.storage.interface import Buffer
 
 # [MS-SMB2] 2.2.1.2, Command
 LOGOFF, TREE_DISCONNECT, CREATE, CLOSE, READ, WRITE = 2, 4, 5, 6, 8, 9
-CANCEL, IOCTL, ECHO, QUERY_DIRECTORY, CHANGE_NOTIFY, QUERY_INFO, SET_INFO = 12, 11, 13, 14, 15, 16, 17
+IOCTL, ECHO, QUERY_DIRECTORY, QUERY_INFO, SET_INFO = 11, 13, 14, 16, 17
 
 # Access rights, [MS-SMB2] 2.2.13.1
 READ_DATA = LIST_DIRECTORY = 0x0001
@@ -38,8 +38,6 @@ FULL_SIZE = 7  # [MS-FSCC] 2.5.4, of a file system
 OWNER, GROUP, DACL, SACL = 1, 2, 4, 8
 
 GET_REPARSE_POINT, SET_REPARSE_POINT, SET_SPARSE = 0x900A8, 0x900A4, 0x900C4
-PIPE_TRANSCEIVE = 0x11C017
-SNAPSHOTS = 0x144064  # FSCTL_SRV_ENUMERATE_SNAPSHOTS
 
 _CREATE = struct.Struct("<HBBI8x8xIIIIIHHII")
 _CLOSE = struct.Struct("<HH4x16s")
@@ -49,7 +47,6 @@ _QUERY_INFO = struct.Struct("<HBBIHHIII16s")
 _SET_INFO = struct.Struct("<HBBIHHI16s")
 _LIST = struct.Struct("<HBBI16sHHI")
 _IOCTL = struct.Struct("<HHI16sIIIIIIII")
-_NOTIFY = struct.Struct("<HHI16sII")
 _HEADER = 64  # offsets count from the SMB2 header
 
 
@@ -68,23 +65,14 @@ def create(
     *,
     disposition: int = OPEN,
     attributes: int = 0,
-    contexts: bytes = b"",
 ) -> Message:
-    """CREATE, 2.2.13; `name` is UTF-16 with backslashes, `contexts` as 2.2.13.2 has them."""
-    at = _HEADER + _CREATE.size
-    pad = b"" if not contexts else bytes(-(at + len(name)) % 8)
-    where = at + len(name) + len(pad) if contexts else 0
+    """CREATE, 2.2.13; `name` is UTF-16 with backslashes."""
     # With the backup right, a user may read what its own rights do not allow; without it this changes nothing.
     fixed = _CREATE.pack(
         57, 0, 0, 2, access | SYNCHRONIZE, attributes, _SHARE_ALL, disposition, options | BACKUP_INTENT,
-        at, len(name), where, len(contexts),
+        _HEADER + _CREATE.size, len(name), 0, 0,
     )  # fmt: skip
-    return Message(CREATE, fixed + (name + pad + contexts or b"\0"))
-
-
-def context(name: bytes, data: bytes) -> bytes:
-    """The one create context of a CREATE, 2.2.13.2."""
-    return struct.pack("<IHHHHI", 0, 16, len(name), 0, 24, len(data)) + name.ljust(8, b"\0") + data
+    return Message(CREATE, fixed + (name or b"\0"))
 
 
 def close(handle: bytes = SAME_FILE, *, tell: bool = False) -> Message:
@@ -151,11 +139,6 @@ def ioctl(code: int, data: bytes = b"", most: int = 0, handle: bytes = SAME_FILE
     at = _HEADER + _IOCTL.size
     fixed = _IOCTL.pack(57, 0, code, handle, at, len(data), 0, at, 0, most, 1, 0)
     return Message(IOCTL, fixed + (data or b"\0"), max(len(data), most))
-
-
-def notify(handle: bytes, most: int, changes: int) -> Message:
-    """CHANGE_NOTIFY, 2.2.35, of a directory and everything below it."""
-    return Message(CHANGE_NOTIFY, _NOTIFY.pack(32, 1, most, handle, changes, 0), most)
 
 
 def echo() -> Message:
