@@ -10,11 +10,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
+from appliance.errors import KurabakoError
 from appliance.repository import BlobLocation, BlobType, DamagedData, MissingData, Node, Repository
-from appliance.repository.overlap import overlapped
 from appliance.repository.reader import blob_name
 from appliance.repository.tree import DIR
+from appliance.repository.trees import BATCH, load_trees
 
 UNUSED = 0
 SEVERAL = (1 << 32) - 1
@@ -125,9 +127,10 @@ def _walk(repository: Repository, root: bytes, mark: int, enter: Callable[[BlobT
             if enter(BlobType.TREE, tree_id, mark):
                 yield tree_id
 
-    while waiting:
-        # Ends when no tree waits, though those being read may still bring some: then it begins anew.
-        for tree_id, tree in overlapped(repository.load_tree, next_trees()):
+    while batch := list(islice(next_trees(), BATCH)):
+        for tree_id, tree in load_trees(repository, batch):
+            if isinstance(tree, KurabakoError):
+                raise tree
             for node in tree.nodes:
                 # Whatever its type: what a tree names is needed.
                 if node.subtree or node.type == DIR:
