@@ -44,7 +44,7 @@ check: $(VENV)/.installed-test ## style, types and the layers of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-test ## compare with stock restic and borg on this machine
+bench: $(VENV)/.installed-test ## compare with stock restic and borg on this machine; ARGS=--scale: a repository of 10 TB
 	@$(BIN)/python -m tests.requirements --install
 	$(BIN)/python -m tests.bench $(ARGS)
 

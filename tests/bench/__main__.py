@@ -3,6 +3,7 @@
 Each round runs every engine once, one after the other, so that a machine whose speed drifts is fair to all; the table
 shows medians over the rounds and the ratio of the peer's time to ours (2.0 means we took half the time). Options:
 `--rounds N`, `--large MB`, `--files N`, `--s3 MB`, `--quick`, `--peers restic,borg`, `--json FILE`.
+With `--scale` first, something else is measured: see `tests/bench/scale.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.bench import corpora, s3
+from tests.bench import corpora, s3, scale
 from tests.bench.engines import ENGINES, Run
 from tests.bench.primitives import seconds_per_gigabyte
 
@@ -100,6 +101,9 @@ def _table(
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--scale"]:
+        scale.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1500, metavar="MB")
