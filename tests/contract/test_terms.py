@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def test_every_answer_is_given_by_some_service() -> None:
         monthly_fee=1,
         amount=1,
         outage=None,
+        tax_rate=Fraction(1, 10),
     )
     given_answers = {name for terms in FIVE.values() for name in preview(terms, everything)}
     assert given_answers == set(ANSWERS) - {"outage_credit", "claim_until"}, "those two want an outage"

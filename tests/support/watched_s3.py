@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,11 +68,13 @@ class WatchedS3:
         parts = sum(part.contentsize for upload in bucket.multiparts.values() for part in upload.parts.values())
         return int(versions + parts)
 
-    def wait_for(self, requests: int, patience: float = 240.0) -> None:
-        """Waits until so many more requests were done."""
-        target = len(self.totals) + requests
+    def wait_for(self, requests: int, ended: Callable[[], bool], patience: float = 240.0) -> None:
+        """Waits until so many more requests were done, or their maker has `ended`: a full bucket ends a writer."""
+        target, deadline = len(self.totals) + requests, time.monotonic() + patience
         with self.reached:
-            assert self.reached.wait_for(lambda: len(self.totals) >= target, patience), "too few requests came"
+            while len(self.totals) < target and not ended():
+                assert time.monotonic() < deadline, "too few requests came"
+                self.reached.wait(0.1)
 
 
 def _unavailable(start_response: Callable[..., Any]) -> Iterable[bytes]:
