@@ -73,7 +73,7 @@ def test_a_strangers_plugin_does_what_it_promises(stranger: Installed, tmp_path:
         from datetime import UTC, datetime
         from pathlib import Path
         from appliance.plugins import PluginManager
-        from appliance.sources.interface import SourceEvent
+        from appliance.sources.interface import Source, SourceEvent
         from appliance.settings import load_settings
         from appliance.status.model import State, Status
         from appliance.text import T
@@ -97,6 +97,13 @@ def test_a_strangers_plugin_does_what_it_promises(stranger: Installed, tmp_path:
         manager.watch_sources(context, events.append).close()
         print([event.source.id for event in events if event.source.kind == "shed"])
 
+        tools = manager.open_place(context, "shed", lambda place: place.open_source("shed://garden", None), Source)
+        print([entry.name for entry in tools.scandir(())])
+
+        documents = []
+        manager.watch_directives(context, lambda *one: documents.append(one) or T("Taken.")).close()
+        print(documents)
+
         (check,) = (one for one in manager.checks(context) if one.name == "shed.dry")
         result = check.run()
         print(result.ok, result.what.render("en"), result.what.render("ja"))
@@ -119,6 +126,8 @@ def test_a_strangers_plugin_does_what_it_promises(stranger: Installed, tmp_path:
         "shed:garden b'pad'",
         "b'spade.txt' b'spade'",
         "['shed:tools']",
+        "[b'spade.txt']",
+        "[('a note on the door', 'shed')]",
         "True The lower shelf is dry. lower の棚は乾いています。",
         "idle",
         "True True",

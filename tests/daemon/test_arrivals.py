@@ -17,6 +17,9 @@ from tests.support.disks import Loops, Udev, ext4, loops, run, udevd
 
 __all__ = ["Udev", "loops", "udevd"]
 
+LABEL = f"写真{os.getpid()}"
+"""Of this test's disks alone: others may have disks at the same time."""
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
@@ -77,11 +80,11 @@ def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
     box: BoxUnderTest, loops: Loops, tmp_path: Path
 ) -> None:
     fill(tmp_path / "content", files=3)
-    image = ext4(tmp_path / "disk.img", tmp_path / "content", "写真")
-    other = ext4(tmp_path / "other.img", tmp_path / "content", "写真")
+    image = ext4(tmp_path / "disk.img", tmp_path / "content", LABEL)
+    other = ext4(tmp_path / "other.img", tmp_path / "content", LABEL)
     node = loops.attach(image)
     with box.serving() as served:
-        source_id = designated(served, "写真")
+        source_id = designated(served, LABEL)
         assert results(served, source_id) == [], "designating starts nothing"
         loops.detach(node)
         wait_until_gone(served, source_id)
@@ -89,11 +92,11 @@ def test_a_designated_disk_is_backed_up_when_it_comes_and_then_may_be_unplugged(
         loops.attach(other)  # of the same label, in the same place, but another disk
         node = loops.attach(image)
         assert backed_up(served, source_id, 1)["outcome"] == "done"
-        by_id = {one["id"]: one for one in served.status()["sources"] if one["title"] == "写真"}
+        by_id = {one["id"]: one for one in served.status()["sources"] if one["title"] == LABEL}
         assert by_id.pop(source_id)["may_unplug"] is True
         (stranger,) = by_id.values()
         assert not stranger["designated"] and stranger["last_backup_at"] is None
-        eventually(lambda: "notice source.may-unplug: testbox: 写真 has been backed up" in box.log(), "the notice")
+        eventually(lambda: f"notice source.may-unplug: testbox: {LABEL} has been backed up" in box.log(), "the notice")
         assert "may be unplugged" in "\n".join(status_lines(codec.from_json(served.status()), "en"))
         assert node not in Path("/proc/self/mountinfo").read_text(), "nothing holds it"
 
@@ -111,12 +114,12 @@ def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
     box: BoxUnderTest, loops: Loops, tmp_path: Path
 ) -> None:
     content = tmp_path / "content"
-    fill(content, files=10, size=4_000_000)
-    image = ext4(tmp_path / "disk.img", content, "写真", "64M")
+    fill(content, files=24, size=4_000_000)
+    image = ext4(tmp_path / "disk.img", content, LABEL, "160M")
     whole = Path(shutil.copy(image, tmp_path / "whole.img"))
     node = loops.attach(image)
     with box.serving() as served:
-        source_id = designated(served, "写真")
+        source_id = designated(served, LABEL)
         loops.detach(node)
         wait_until_gone(served, source_id)
         ask(served, "set_policy", id=source_id, name="read_limit", words=["8 MB"])
@@ -132,7 +135,7 @@ def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
 
         loops.attach(whole)
         assert backed_up(served, source_id, 2)["outcome"] == "done"
-        assert size_of(box.vault / "data") < 10 * 4_000_000 * 1.02, "nothing is stored twice"
+        assert size_of(box.vault / "data") < 24 * 4_000_000 * 1.02, "nothing is stored twice"
     target = tmp_path / "restored"
     path = box.json("snapshots")[-1]["paths"][0]
     assert box.run("restore", f"latest:{path}", "--target", str(target)).code == 0

@@ -14,6 +14,8 @@ from appliance.hookspecs import (
     Check,
     CheckResult,
     CommandGroup,
+    OnDocument,
+    PlaceKind,
     PluginContext,
     SettingsSection,
     WebExtension,
@@ -23,6 +25,7 @@ from appliance.sources.interface import FoundSource, OnSourceEvent, Source, Sour
 from appliance.status.model import Severity, Status
 from appliance.status.outputs import Notice, NotificationChannel, StatusOutput
 from appliance.storage.interface import Buffer, ObjectInfo, ObjectNotFound, StorageKind, check_key
+from appliance.targets.interface import RestoreTarget
 from appliance.text import T
 from kurabako_shed.tools import ToolBox
 
@@ -128,6 +131,20 @@ def open_source(source: FoundSource) -> Source | None:
 @hookimpl
 def watch_sources(on_event: OnSourceEvent) -> Watch:
     on_event(SourceEvent("add", TOOLS))
+    return DoorWatch()
+
+
+@hookimpl
+def places() -> Iterable[PlaceKind]:
+    def open_target(url: str, password: SecretStr | None) -> RestoreTarget:
+        raise ValueError(T("say which shed"))
+
+    yield PlaceKind("shed", T("Garden shed"), lambda url, password: ToolBox(), open_target)
+
+
+@hookimpl
+def watch_directives(on_document: OnDocument) -> Watch:
+    on_document("a note on the door", "shed")
     return DoorWatch()
 
 
