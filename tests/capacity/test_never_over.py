@@ -55,7 +55,8 @@ def test_no_request_ever_leaves_more_than_was_contracted(
     highest = max(server.totals)
     print(f"{len(server.totals)} requests, at most {highest} of {CAPACITY} bytes")
     assert highest <= CAPACITY
-    assert highest > CAPACITY * 6 // 10, "it came near enough to mean something: an object has up to 7 MB"
+    # What was lost on the way stays claimed, since it may have been stored: that, too, fills the place.
+    assert used + claimed > CAPACITY * 9 // 10, "the place was filled to its last room, or this means nothing"
     assert measured.used == server.totals[-1], "what is measured is what the server holds, listed or not"
     assert server.totals[-1] <= used + claimed, "the gate errs towards more, never less"
     assert beside.keeps_versions is versioned

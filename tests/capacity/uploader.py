@@ -31,15 +31,17 @@ def main(url: str, capacity: int, seed: int) -> None:
 
     def work(number: int) -> None:
         chance = random.Random(seed * 1000 + number)
-        refused = 0
+        refused, sizes = 0, [20_000, 500_000, 7_000_000]
         for step in range(400):
             key = f"{chance.choice(('data', 'data', 'data', 'index'))}/{seed}-{number}-{step}"
             try:
-                storage.put(key, bytes(chance.choice((20_000, 500_000, 7_000_000))))
+                storage.put(key, bytes(chance.choice(sizes)))
                 if chance.random() < 0.15:
                     storage.delete(key)
             except CapacityExceeded:
                 refused += 1
+                if refused % 4 == 0:  # Smaller ones still fit, so that the place is full at the end.
+                    sizes.pop()
                 if refused == REFUSALS:
                     return
             except StorageError:
