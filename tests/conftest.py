@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import hypothesis
 import pytest
 
@@ -12,6 +14,9 @@ hypothesis.settings.register_profile(
     "kurabako", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("kurabako")
+
+# moto's server logs every request, in which the reason of a failure would drown.
+logging.getLogger("werkzeug").setLevel(logging.WARNING)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
