@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from appliance.status import words
@@ -80,23 +79,28 @@ def status_lines(status: Status, language: str, *, zone: tzinfo | None = None, a
     for, a source whose title is in another script goes by its id, and what is left of other scripts is shown as
     question marks.
     """
-    return _fit(_Page(_renamed(status) if ascii_only else status, language, zone).lines(), ascii_only)
+    return _fit(_Page(status, language, zone).lines(), _ascii_names(status) if ascii_only else None)
 
 
 def brief_lines(status: Status, language: str, *, zone: tzinfo | None = None, ascii_only: bool = False) -> list[str]:
     """The headline and how far the running jobs are; the arguments are those of `status_lines`."""
-    return _fit(_Page(_renamed(status) if ascii_only else status, language, zone).brief(), ascii_only)
+    return _fit(_Page(status, language, zone).brief(), _ascii_names(status) if ascii_only else None)
 
 
-def _renamed(status: Status) -> Status:
-    sources = (source if source.title.isascii() else replace(source, title=source.id) for source in status.sources)
-    return replace(status, sources=tuple(sources))
+def _ascii_names(status: Status) -> dict[str, str]:
+    """The id of each source whose title is in another script; longer titles first, as one may be in another."""
+    titles = {source.title: source.id for source in status.sources if not source.title.isascii()}
+    return dict(sorted(titles.items(), key=lambda item: -len(item[0])))
 
 
-def _fit(lines: Iterator[str], ascii_only: bool) -> list[str]:
+def _fit(lines: Iterator[str], ascii_names: dict[str, str] | None) -> list[str]:
     fitted: list[str] = []
     for line in lines:
-        plain = printable(to_ascii(line) if ascii_only else line)
+        if ascii_names is not None:
+            for title, name in ascii_names.items():
+                line = line.replace(title, name)
+            line = to_ascii(line)
+        plain = printable(line)
         hang = " " * (len(plain) - len(plain.lstrip()) + 2)
         fitted += wrap(plain, indent=hang)
     return fitted

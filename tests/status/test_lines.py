@@ -70,6 +70,9 @@ def test_in_brief_only_how_it_is_and_how_far_the_jobs_are() -> None:
     assert lines[0].startswith("2026-11-20 18:41")
     assert sum("%" in line for line in lines) == 2
     assert any(line.startswith("Backup smb://nas1/soumu:") for line in lines), "a title that cannot be read is its id"
+    source = good_source(title="総務部")
+    working = simple_status(sources=(source,), reason=Text("{subject} is being backed up.", {"subject": source.title}))
+    assert f" {source.id} is being backed up." in brief_lines(working, "en", ascii_only=True)[0]
 
 
 def test_moments_are_in_the_boxs_time_zone() -> None:
