@@ -40,7 +40,7 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
             return open_share(
                 share.address,
                 login_of(share, settings.timeout),
-                settings.sessions,
+                settings,
                 refused_logins(context.state_dir),
             )
     raise SourceNotFound(
@@ -57,12 +57,12 @@ def places(context: PluginContext) -> Iterable[PlaceKind]:
     def source(url: str, password: SecretStr | None) -> Source:
         from appliance_smb.opening import login_for, open_share, refused_logins
 
-        return open_share(*login_for(url, password, settings), settings.sessions, refused_logins(context.state_dir))
+        return open_share(*login_for(url, password, settings), settings, refused_logins(context.state_dir))
 
     def target(url: str, password: SecretStr | None) -> RestoreTarget:
         from appliance_smb.opening import login_for, open_target, refused_logins
 
-        return open_target(*login_for(url, password, settings), settings.sessions, refused_logins(context.state_dir))
+        return open_target(*login_for(url, password, settings), settings, refused_logins(context.state_dir))
 
     return [PlaceKind("smb", T("A share of another machine"), source, target)]
 

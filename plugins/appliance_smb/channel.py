@@ -23,7 +23,7 @@ from smbprotocol.connection import Ciphers, Connection, Dialects, SigningAlgorit
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from appliance_smb import requests
+from appliance_smb import errors, requests
 from appliance_smb.requests import Message
 
 _HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")  # [MS-SMB2] 2.2.1.2
@@ -113,11 +113,13 @@ class Channel:
         return pending
 
     def receive(self, pending: Pending) -> memoryview:
-        """The body of the answer. Raises `Refused`."""
+        """The body of the answer. Raises `Refused`, or `Broken` when the server ended the session or the share."""
         while pending.status is None:
             with self._reading:
                 if pending.status is None:
                     self._read_one()
+        if pending.status in errors.LOST:
+            raise self._fail(f"0x{pending.status:08X}")
         if pending.status:
             raise Refused(pending.status, pending.body)
         return pending.body

@@ -35,6 +35,7 @@ LOST = frozenset(
         0xC0000466,  # SERVER_UNAVAILABLE
     }
 )
+"""The session or the share is there no more; a new connection may bring them back."""
 
 
 class ShareUnreachable(SourceNotFound):
@@ -150,13 +151,17 @@ def share_refused(address: ShareAddress, user: str, status: int) -> KurabakoErro
     return unreachable(address, _answer(status))
 
 
-def lost(address: ShareAddress) -> SourceError:
-    """The server went away while it was read."""
+def lost(address: ShareAddress, why: KurabakoError | None = None) -> SourceError:
+    """The server, or what it let us have, went away while it was read; `why` it could not be had again."""
+    if why is None or isinstance(why, ShareUnreachable):
+        return SourceError(
+            T("The server {server} went away while {share} was read.", server=address.server, share=address.title),
+            safe=_SAFE,
+            todo=T("Start the backup once more when the server is back; it goes on from there."),
+            lost=True,
+        )
     return SourceError(
-        T("The server {server} went away while {share} was read.", server=address.server, share=address.title),
-        safe=_SAFE,
-        todo=T("Start the backup once more when the server is back; it goes on from there."),
-        lost=True,
+        T("Reading {share} broke off. {why}", share=address.title, why=why.what), safe=_SAFE, todo=why.todo, lost=True
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,15 +21,23 @@ from appliance.errors import KurabakoError
 from appliance.text import T, Text
 from appliance_smb import errors
 from appliance_smb.address import ShareAddress
-from appliance_smb.channel import Channel
+from appliance_smb.channel import Broken, Channel
+from appliance_smb.errors import ShareUnreachable
 
 # Its own log repeats each failure with a traceback; ours says it once, in words.
 logging.getLogger("smbprotocol").setLevel(logging.CRITICAL)
 log = logging.getLogger(__name__)
 
 _CREDITS_WANTED = 512
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+"""Seconds between two attempts to reach a server that went away; each pause is twice the one before."""
+
 _BROKEN = (SMBException, OSError, ValueError, KeyError, RuntimeError)
 """What smbprotocol raises when the connection breaks under it, from a closed socket to a table changed meanwhile."""
+
+
+class Ended(Broken):
+    """There is no connection to the share any more; `Link.ended_by` says why."""
 
 
 @dataclass(frozen=True)
@@ -46,60 +55,92 @@ class Login:
 class Link:
     """An open share. Each thread has a channel of its own as long as there are some to be had.
 
-    The first channel is there from the start: whoever logged in once may do so again, and no account is locked by it.
+    A channel that broke is replaced when it is asked for next: a server that went away is waited for, `patience`
+    seconds at most. When it does not come back, lets nobody in or has no such share any more, the link has ended, and
+    nobody tries to log in again.
     """
 
-    def __init__(self, address: ShareAddress, first: Channel, another: Callable[[], Channel], most: int) -> None:
+    def __init__(
+        self,
+        address: ShareAddress,
+        opened: Callable[[], Channel],
+        *,
+        sessions: int = 1,
+        patience: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.address = address
+        self._opened = opened
+        self._most = sessions
+        self._patience = patience
+        self._clock = clock
+        first = opened()
         self.payload = first.payload
-        self._another = another
-        self._most = most
+        self._is_dfs = first.is_dfs
         self._channels = [first]
         self._used = 0
         self._own = threading.local()
         self._lock = threading.Lock()
+        self._renewing = threading.Lock()
+        self._closed = threading.Event()
+        self.ended_by: KurabakoError | None = None
+        """Why there is no more connection to be had, once that is so."""
 
     @property
     def prefix(self) -> tuple[bytes, ...]:
         """What stands before every path: on a DFS share, server and share ([MS-SMB2] 3.2.4.3)."""
-        if not self._channels[0].is_dfs:
+        if not self._is_dfs:
             return ()
         return (self.address.server.encode(), self.address.share.encode())
 
     def channel(self) -> Channel:
-        """The channel of this thread."""
-        own: Channel | None = getattr(self._own, "channel", None)
-        if own is None:
-            own = self._own.channel = self._choose()
-        return own
+        """The channel of this thread. Raises `Ended` when it broke and there is no other to be had."""
+        number: int | None = getattr(self._own, "number", None)
+        if number is None:
+            number = self._own.number = self._choose()
+        channel = self._channels[number]
+        return self._renew(number) if channel.is_broken else channel
 
     def close(self) -> None:
         """Logs off, or merely hangs up where the server no longer answers."""
+        self._closed.set()
         for channel in self._channels:
             channel.close()
 
-    def _choose(self) -> Channel:
+    def _choose(self) -> int:
         with self._lock:
             number, self._used = self._used % self._most, self._used + 1
             if number == len(self._channels):
                 try:
-                    self._channels.append(self._another())
+                    self._channels.append(self._opened())
                 except KurabakoError as error:
                     log.info("%s allows %d sessions: %s", self.address.title, len(self._channels), error)
                     self._most = len(self._channels)
-            return self._channels[number % len(self._channels)]
+            return number % len(self._channels)
 
-
-def open_link(address: ShareAddress, login: Login, *, sessions: int = 1) -> Link:
-    """Connects, logs in with one attempt, and opens the share; up to so many `sessions` are opened when threads ask.
-
-    Raises the `KurabakoError`s of `appliance_smb.errors`. Signing is required, but for guests, who have no key.
-    """
-
-    def opened() -> Channel:
-        return open_channel(address, login)
-
-    return Link(address, opened(), opened, sessions)
+    def _renew(self, number: int) -> Channel:
+        """A new channel in place of one that broke."""
+        with self._renewing:
+            if not self._channels[number].is_broken:
+                return self._channels[number]  # another thread was faster
+            deadline, pause = self._clock() + self._patience, _FIRST_PAUSE
+            while self.ended_by is None and not self._closed.is_set():
+                try:
+                    channel = self._opened()
+                except ShareUnreachable as error:
+                    left = deadline - self._clock()
+                    if left <= 0:
+                        self.ended_by = error
+                    self._closed.wait(max(0.0, min(pause, left)))
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+                except KurabakoError as error:
+                    self.ended_by = error
+                else:
+                    log.info("connected to %s again", self.address.title)
+                    self.payload = min(self.payload, channel.payload)
+                    self._channels[number] = channel
+                    return channel
+            raise Ended
 
 
 def open_channel(address: ShareAddress, login: Login) -> Channel:

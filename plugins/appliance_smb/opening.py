@@ -13,8 +13,9 @@ from appliance.status.model import Severity
 from appliance.text import T
 from appliance_smb import errors
 from appliance_smb.address import ShareAddress, parse_address
+from appliance_smb.channel import Channel
 from appliance_smb.errors import ShareUnreachable
-from appliance_smb.link import Login, hang_up_after, negotiate, open_link
+from appliance_smb.link import Link, Login, hang_up_after, negotiate, open_channel
 from appliance_smb.logins import RefusedLogins
 from appliance_smb.settings import ShareSettings, SmbSettings
 from appliance_smb.source import SmbSource
@@ -34,9 +35,9 @@ def refused_logins(state_dir: Path) -> RefusedLogins:
     return RefusedLogins(state_dir / "smb" / "refused-logins.json" if state_dir.is_dir() else None)
 
 
-def open_share(address: ShareAddress, login: Login, sessions: int, logins: RefusedLogins) -> SmbSource:
+def open_share(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> SmbSource:
     """The share as a source. Raises `LoginRefused`, `SourceNotFound` and the like."""
-    link = logins.open(address, login, lambda: open_link(address, login, sessions=sessions))
+    link = _open_link(address, login, settings, logins)
     try:
         return SmbSource(link, login.user)
     except BaseException:
@@ -44,9 +45,18 @@ def open_share(address: ShareAddress, login: Login, sessions: int, logins: Refus
         raise
 
 
-def open_target(address: ShareAddress, login: Login, sessions: int, logins: RefusedLogins) -> SmbTarget:
+def open_target(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> SmbTarget:
     """The share, or the folder in it, to be restored into. Raises as `open_share` does."""
-    return SmbTarget(logins.open(address, login, lambda: open_link(address, login, sessions=sessions)))
+    return SmbTarget(_open_link(address, login, settings, logins))
+
+
+def _open_link(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> Link:
+    """Every login, the first and those after a connection broke, goes by what servers refused before."""
+
+    def opened() -> Channel:
+        return logins.open(address, login, lambda: open_channel(address, login))
+
+    return Link(address, opened, sessions=settings.sessions, patience=settings.patience)
 
 
 def login_for(url: str, password: SecretStr | None, settings: SmbSettings) -> tuple[ShareAddress, Login]:

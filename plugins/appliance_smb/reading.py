@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from appliance.sources.interface import Path, SourceError
 from appliance_smb import errors, requests, wire
@@ -22,22 +22,32 @@ _AHEAD = 6
 _TOGETHER = 16
 """Small files under way at once in one session."""
 
+_TRIES = 3
+"""Times something is asked for, when the connection breaks each time."""
+
 _FACTS = 65536
 """The most bytes of a security descriptor or a list of streams."""
+
+_T = TypeVar("_T")
 
 _READ = requests.READ_DATA | requests.READ_ATTRIBUTES
 _READ_FILE = requests.NON_DIRECTORY_FILE | requests.SEQUENTIAL_ONLY
 
 
-@contextmanager
-def told(link: Link, path: Path) -> Iterator[None]:
-    """What the server refuses becomes an error about `path`; a connection that broke is a lost source."""
-    try:
-        yield
-    except Refused as refused:
-        raise errors.path_error(path, refused.status) from refused
-    except Broken as broken:
-        raise errors.lost(link.address) from broken
+def asked(link: Link, path: Path, ask: Callable[[Channel], _T]) -> _T:
+    """What `ask` gets through this thread's channel; it asks anew when the connection broke meanwhile.
+
+    What the server refuses becomes an error about `path`; a server that cannot be had back is a lost source.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return ask(link.channel())
+        except Refused as refused:
+            raise errors.path_error(path, refused.status) from refused
+        except Broken:
+            if not tries_left or link.ended_by is not None:
+                break
+    raise errors.lost(link.address, link.ended_by)
 
 
 @dataclass
@@ -55,7 +65,7 @@ class Whole:
 
     def __init__(self, data: memoryview, facts: wire.Facts, after: wire.Facts) -> None:
         self._rest = data
-        self._changed = (facts.size, facts.written) != (after.size, after.written) or len(data) != after.size
+        self._changed = _differ(facts, after) or len(data) != after.size
 
     def readinto(self, buffer: memoryview) -> int:
         count = min(len(buffer), len(self._rest))
@@ -72,33 +82,32 @@ class Whole:
 class Ahead:
     """An open file with some reads under way ahead of the reader.
 
-    It ends where it ended when it was opened; what was appended since is seen by `changed`.
+    It ends where it ended when it was opened; what was appended since is seen by `changed`. When the connection breaks
+    it is opened once more and read on, if it is still what it was.
     """
 
-    def __init__(self, link: Link, channel: Channel, path: Path, handle: bytes, facts: wire.Facts) -> None:
+    def __init__(self, link: Link, path: Path, name: bytes) -> None:
         self._link = link
-        self._channel = channel
         self._path = path
-        self._handle = handle
-        self._facts = facts
+        self._name = name
         self._asked = 0
+        self._read = 0
+        self._is_other = False
         self._under_way: deque[tuple[Pending, int]] = deque()
         self._rest = memoryview(b"")
+        self._channel, self._handle, self.facts = asked(link, path, self._open)
 
     def readinto(self, buffer: memoryview) -> int:
         if not self._rest:
-            with told(self._link, self._path):
-                self._rest = self._next()
+            self._rest = asked(self._link, self._path, self._next)
+            self._read += len(self._rest)
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
 
     def changed(self) -> bool:
-        message = requests.query_file(requests.NETWORK_OPEN, 56, self._handle)
-        with told(self._link, self._path):
-            now = wire.parse_network_open(wire.parse_output(self._channel.call(message)))
-        return (now.size, now.written) != (self._facts.size, self._facts.written)
+        return self._is_other or _differ(self.facts, asked(self._link, self._path, self._look))
 
     def close(self) -> None:
         try:
@@ -107,8 +116,27 @@ class Ahead:
         except Broken:
             pass  # the server is away, and the handle with it
 
-    def _next(self) -> memoryview:
+    def _open(self, channel: Channel) -> tuple[Channel, bytes, wire.Facts]:
+        message = requests.create(self._name, _READ, _READ_FILE)
+        return channel, *wire.parse_created(channel.call(message))
+
+    def _stay_open(self, channel: Channel) -> None:
+        """Opens it once more where the channel that it was opened through broke."""
+        if not self._channel.is_broken:
+            return
+        self._under_way.clear()
+        self._channel, self._handle, now = self._open(channel)
+        self._is_other = self._is_other or _differ(self.facts, now)
+        self._asked = self.facts.size if self._is_other else self._read
+
+    def _look(self, channel: Channel) -> wire.Facts:
+        self._stay_open(channel)
+        message = requests.query_file(requests.NETWORK_OPEN, 56, self._handle)
+        return wire.parse_network_open(wire.parse_output(self._channel.call(message)))
+
+    def _next(self, channel: Channel) -> memoryview:
         """The next bytes of the file; none at its end."""
+        self._stay_open(channel)
         self._ask()
         if not self._under_way:
             return memoryview(b"")
@@ -120,15 +148,15 @@ class Ahead:
                 raise
             data = memoryview(b"")
         if len(data) < length:  # it was cut short meanwhile
-            self._asked = self._facts.size
+            self._asked = self.facts.size
             self._forget()
         self._ask()
         return data
 
     def _ask(self) -> None:
         """Sends reads ahead."""
-        while len(self._under_way) < _AHEAD and self._asked < self._facts.size:
-            length = min(self._link.payload, self._facts.size - self._asked)
+        while len(self._under_way) < _AHEAD and self._asked < self.facts.size:
+            length = min(self._link.payload, self.facts.size - self._asked)
             (pending,) = self._channel.send([requests.read(length, self._asked, self._handle)])
             self._asked += length
             self._under_way.append((pending, length))
@@ -143,12 +171,10 @@ class Ahead:
                 pass
 
 
-def open_large(link: Link, path: Path, name: bytes) -> Ahead:
-    """Opens a file to be read ahead."""
-    channel = link.channel()
-    with told(link, path):
-        handle, facts = wire.parse_created(channel.call(requests.create(name, _READ, _READ_FILE)))
-    return Ahead(link, channel, path, handle, facts)
+def _differ(before: wire.Facts, after: wire.Facts) -> bool:
+    """Whether a file was written to in between. The change time tells too: what writes through a server that puts off
+    the time of the last write (Samba, for two seconds) would be missed by that alone."""
+    return (before.size, before.written, before.changed) != (after.size, after.written, after.changed)
 
 
 @dataclass(frozen=True)
@@ -168,29 +194,35 @@ def read_many(link: Link, wanted: Sequence[Wanted]) -> list[Known]:
 
     The answers are in the order of what is wanted. A file that is larger than expected comes back as changed.
     """
-    channel = link.channel()
-    answers: list[Known] = []
-    under_way: deque[tuple[Wanted, list[Pending]]] = deque()
+    answers: list[Known | None] = [None] * len(wanted)
+    for _ in range(_TRIES):
+        left = [number for number, answer in enumerate(answers) if answer is None]
+        try:
+            if left:
+                _read_each(link.channel(), wanted, left, answers)
+        except Broken:
+            if link.ended_by is not None:
+                break
+    return [answer or Known(failure=errors.lost(link.address, link.ended_by)) for answer in answers]
+
+
+def _read_each(channel: Channel, wanted: Sequence[Wanted], numbers: list[int], answers: list[Known | None]) -> None:
+    """Fills in the answers of these numbers. Raises `Broken`, with some filled in."""
+    under_way: deque[tuple[int, list[Pending]]] = deque()
 
     def take() -> None:
-        one, pending = under_way.popleft()
+        number, pending = under_way.popleft()
         try:
-            with told(link, one.path):
-                answers.append(_taken(channel, one, pending))
-        except SourceError as error:
-            answers.append(Known(failure=error))
+            answers[number] = _taken(channel, wanted[number], pending)
+        except Refused as refused:
+            answers[number] = Known(failure=errors.path_error(wanted[number].path, refused.status))
 
-    for one in wanted:
-        try:
-            pending = channel.send(_round_trip(one))
-        except Broken:
-            pending = []
-        under_way.append((one, pending))
+    for number in numbers:
+        under_way.append((number, channel.send(_round_trip(wanted[number]))))
         if len(under_way) == _TOGETHER:
             take()
     while under_way:
         take()
-    return answers
 
 
 def _round_trip(wanted: Wanted) -> list[Message]:
@@ -213,8 +245,6 @@ def _round_trip(wanted: Wanted) -> list[Message]:
 
 def _taken(channel: Channel, wanted: Wanted, pending: list[Pending]) -> Known:
     """Takes apart what came back for one file. Raises `Refused` where it could not be opened or read."""
-    if not pending:
-        raise Broken
     answers = [_answer(channel, one) for one in pending]
     created, closed = answers[0], answers[-1]
     if isinstance(created, Refused):

@@ -6,7 +6,6 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from appliance_smb import errors
 from appliance_smb.channel import Broken, Refused
 
 NOT_THERE = frozenset({0xC0000034, 0xC000003A, 0xC000000F})
@@ -42,8 +41,6 @@ _WORDS = {
 
 def refusal(status: int) -> OSError:
     """The nearest that a system would say."""
-    if status in errors.LOST:
-        return OSError(errno.ECONNRESET, "the server took the share away")
     number = _ERRNO.get(status, errno.EIO)
     return OSError(number, _WORDS.get(number) or f"the server answers with error 0x{status:08X}")
 

@@ -13,7 +13,7 @@ from appliance.text import T
 from appliance_smb import errors, requests, wire
 from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
-from appliance_smb.reading import SMALL, Known, Wanted, close_handle, open_large, read_many, told
+from appliance_smb.reading import SMALL, Ahead, Known, Wanted, asked, close_handle, read_many
 
 _REMEMBERED = 10_000
 """Directories whose identity is remembered for noticing loops; those on the way to the current ones always are."""
@@ -45,13 +45,13 @@ class SmbSource:
         self._known: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._security = _SECURITY
+        self._user = user
         try:
-            handle, self._root = self._open_root(link.channel())
+            self._root = self._look_at_root(link.channel())
         except Refused as refused:
             raise errors.share_refused(link.address, user, refused.status) from refused
         except Broken as broken:
             raise errors.lost(link.address) from broken
-        close_handle(link.channel(), handle)
 
     @property
     def id(self) -> str:
@@ -73,8 +73,9 @@ class SmbSource:
 
     def scandir(self, path: Path) -> Sequence[Entry]:
         try:
-            with told(self._link, path):
-                return self._scan(path)
+            return asked(self._link, path, lambda channel: self._scan(channel, path))
+        except SourceError as error:
+            raise self._told(error) from error
         except ValueError as error:
             raise SourceError(
                 T("{path} cannot be listed: the server's answer makes no sense.", path=errors.display(path)),
@@ -108,9 +109,9 @@ class SmbSource:
     def _open_large(self, path: Path, entry: Entry) -> SourceFile | SourceError:
         try:
             self.complete(path, entry)
-            return open_large(self._link, path, self._name(path))
+            return Ahead(self._link, path, self._name(path))
         except SourceError as error:
-            return error
+            return self._told(error)
 
     def _ask(self, files: Sequence[tuple[Path, Entry]], *, content: bool) -> list[Known]:
         """Completes the entries and, if wanted, reads the files."""
@@ -125,6 +126,9 @@ class SmbSource:
                         path=errors.display(path),
                     )
             _describe(entry, known)
+        gone = next((known.failure for known in answers if known.failure is not None and known.failure.gone), None)
+        if gone is not None and (lost := self._told(gone)).lost:
+            return [Known(failure=lost)] * len(answers)
         return answers
 
     def _wanted(self, path: Path, size: int | None) -> Wanted:
@@ -134,16 +138,30 @@ class SmbSource:
 
     # --- directories -------------------------------------------------------------------------------------------------
 
-    def _open_root(self, channel: Channel) -> tuple[bytes, wire.Facts]:
+    def _look_at_root(self, channel: Channel) -> wire.Facts:
         message = requests.create(self._name(()), _LIST, requests.DIRECTORY_FILE)
-        return wire.parse_created(channel.call(message))
+        handle, facts = wire.parse_created(channel.call(message))
+        close_handle(channel, handle)
+        return facts
+
+    def _told(self, error: SourceError) -> SourceError:
+        """The error itself, or that the whole source is lost, where a path is gone because its root is."""
+        if not error.gone:
+            return error
+        try:
+            self._look_at_root(self._link.channel())
+        except Refused as refused:
+            return errors.lost(self._link.address, errors.share_refused(self._link.address, self._user, refused.status))
+        except Broken:
+            return errors.lost(self._link.address, self._link.ended_by)
+        return error
 
     def _name(self, path: Path) -> bytes:
         return wire.encode_path((*self._top, *path))
 
-    def _scan(self, path: Path) -> list[Entry]:
+    def _scan(self, channel: Channel, path: Path) -> list[Entry]:
         entries = []
-        for name, facts in self._list(path):
+        for name, facts in self._list(channel, path):
             if name == b".":
                 self._notice_loop(path, facts)
             elif name != b"..":
@@ -152,9 +170,8 @@ class SmbSource:
                 entries.append(_entry(name, facts))
         return entries
 
-    def _list(self, path: Path) -> Iterator[tuple[bytes, wire.Facts]]:
+    def _list(self, channel: Channel, path: Path) -> Iterator[tuple[bytes, wire.Facts]]:
         """All of a directory. Most take one round trip: what is opened is listed with it, and its end seen."""
-        channel = self._link.channel()
         first, *listings = channel.send(
             [
                 requests.create(self._name(path), _LIST, requests.DIRECTORY_FILE),
@@ -204,20 +221,21 @@ class SmbSource:
     # --- links -------------------------------------------------------------------------------------------------------
 
     def _complete_link(self, path: Path, entry: Entry) -> None:
-        channel = self._link.channel()
-        with told(self._link, path):
-            message = requests.create(self._name(path), requests.READ_ATTRIBUTES, requests.OPEN_REPARSE_POINT)
-            handle, _ = wire.parse_created(channel.call(message))
-            try:
-                asked = requests.ioctl(requests.GET_REPARSE_POINT, most=_LONGEST_LINK, handle=handle)
-                target = wire.parse_link(wire.parse_ioctl(channel.call(asked)))
-            finally:
-                close_handle(channel, handle)
+        target = asked(self._link, path, lambda channel: self._read_link(channel, path))
         if target is None:
             raise SourceError(
                 T("{path} stands for something else in a way that only Windows knows.", path=errors.display(path))
             )
         entry.link_target = target
+
+    def _read_link(self, channel: Channel, path: Path) -> bytes | None:
+        message = requests.create(self._name(path), requests.READ_ATTRIBUTES, requests.OPEN_REPARSE_POINT)
+        handle, _ = wire.parse_created(channel.call(message))
+        try:
+            asked_for = requests.ioctl(requests.GET_REPARSE_POINT, most=_LONGEST_LINK, handle=handle)
+            return wire.parse_link(wire.parse_ioctl(channel.call(asked_for)))
+        finally:
+            close_handle(channel, handle)
 
 
 def _describe(entry: Entry, known: Known) -> None:

@@ -89,6 +89,7 @@ class Smbd:
     account: str
     password: str
     password_file: Path
+    config: Path
     process: subprocess.Popen[bytes]
 
     def url(self, share: str = "share", folder: str = "") -> str:
@@ -121,6 +122,15 @@ class Smbd:
         """Ends the server and every connection at once, as a power cut would."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def start(self) -> None:
+        """Starts the server again after it was killed."""
+        self.process = _spawn(self.config)
+        _wait_until_it_answers(self.address, self.port, self.process)
+
+    def administer(self, program: str, *arguments: str) -> None:
+        """Runs one of Samba's own tools on this server: `smbcontrol`, `pdbedit`."""
+        subprocess.run([program, "-s", str(self.config), *arguments], check=True, capture_output=True)
 
     def freeze(self) -> None:
         """The server stops answering, and its connections stay open."""
@@ -166,25 +176,28 @@ def start_smbd(
         password_file = root / "password"
         password_file.write_text(PASSWORD + "\n")
         password_file.chmod(0o600)
-        process = subprocess.Popen(
-            ["/usr/sbin/smbd", "-F", "--no-process-group", "-s", str(config)],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        server = Smbd(address, port, share, ACCOUNT, PASSWORD, password_file, process)
+        process = _spawn(config)
+        server = Smbd(address, port, share, ACCOUNT, PASSWORD, password_file, config, process)
         try:
             _wait_until_it_answers(address, port, process)
             server.give(share)
             yield server
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            if server.process.poll() is None:
+                server.kill()
             _end_helpers(root / "pid" / "samba-dcerpcd.pid")
     finally:
         shutil.rmtree(root)
+
+
+def _spawn(config: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/usr/sbin/smbd", "-F", "--no-process-group", "-s", str(config)],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _end_helpers(pid_file: Path) -> None:

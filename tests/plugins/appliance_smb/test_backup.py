@@ -29,7 +29,9 @@ def now() -> datetime:
 
 def opened(server: Smbd, folder: str) -> Source:
     share = {"url": server.url("share", folder), "password_file": str(server.password_file)}
-    context = PluginContext({"smb": SmbSettings.model_validate({"shares": [share]})}, Path("/var"), Path("/run"))
+    context = PluginContext(
+        {"smb": SmbSettings.model_validate({"shares": [share], "patience": 0})}, Path("/var"), Path("/run")
+    )
     (found,) = appliance_smb.discover_sources(context)
     source = appliance_smb.open_source(context, found)
     assert source is not None

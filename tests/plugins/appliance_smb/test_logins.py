@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from appliance_smb.address import parse_address
+from appliance_smb.channel import Channel
 from appliance_smb.errors import LoginRefused, login_refused
-from appliance_smb.link import Link, Login, open_link
+from appliance_smb.link import Login, open_channel
 from appliance_smb.logins import RefusedLogins
 from tests.support.smbd import Smbd, start_smbd
 
@@ -38,13 +39,13 @@ class Box:
         self.clock = 1_800_000_000.0
         self.attempts = 0
 
-    def open(self, password: str) -> Link:
+    def open(self, password: str) -> Channel:
         address = parse_address(self.server.url())
         login = Login(self.server.account, SecretStr(password), timeout=30)
 
-        def attempt() -> Link:
+        def attempt() -> Channel:
             self.attempts += 1
-            return open_link(address, login)
+            return open_channel(address, login)
 
         return RefusedLogins(self.file, now=lambda: self.clock).open(address, login, attempt)
 
@@ -70,7 +71,7 @@ def test_it_waits_longer_each_time() -> None:
     address, clock = parse_address("//nas/share"), [0.0]
     attempts: list[float] = []
 
-    def attempt() -> Link:
+    def attempt() -> Channel:
         attempts.append(clock[0] / 3600)
         raise login_refused(address, "hana", 0)
 

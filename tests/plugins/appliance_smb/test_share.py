@@ -19,15 +19,15 @@ from appliance.sources.walk import walk
 from appliance_smb import opening
 from appliance_smb.address import parse_address
 from appliance_smb.errors import LoginRefused, ShareForbidden, ShareNotFound, ShareUnreachable
-from appliance_smb.link import open_link
+from appliance_smb.link import open_channel
 from appliance_smb.settings import SmbSettings
 from tests.support.smbd import Smbd, start_smbd
 
 pytestmark = [pytest.mark.needs("smbd", "root"), pytest.mark.xdist_group("smbd")]
 
 
-def context(tmp_path: Path, *shares: dict[str, Any], timeout: float = 10) -> PluginContext:
-    settings = SmbSettings.model_validate({"shares": shares, "timeout": timeout})
+def context(tmp_path: Path, *shares: dict[str, Any], timeout: float = 10, patience: float = 0) -> PluginContext:
+    settings = SmbSettings.model_validate({"shares": shares, "timeout": timeout, "patience": patience})
     return PluginContext({"smb": settings}, tmp_path / "state", tmp_path / "run")
 
 
@@ -239,9 +239,9 @@ def counted_attempts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(*arguments: Any, **more: Any) -> Any:
         count[0] += 1
-        return open_link(*arguments, **more)
+        return open_channel(*arguments, **more)
 
-    monkeypatch.setattr(opening, "open_link", counted)
+    monkeypatch.setattr(opening, "open_channel", counted)
     return count
 
 
