@@ -1,7 +1,7 @@
 """Content-defined chunking: FastCDC with borders that only this repository's secret predicts (format 1.6).
 
-Nothing in the format prescribes the borders. The sizes are those of restic (at least 512 KiB, at most 8 MiB,
-about 1.4 MiB on average), so that a repository behaves as its tools expect. The gear table is seeded from the
+Nothing in the format prescribes the borders. The sizes are near restic's (at least 512 KiB, at most 8 MiB, about
+1.2 MiB on average), so that a repository behaves as its tools expect. The gear table is seeded from the
 config's polynomial, which is stored encrypted: with a public table, the sizes of chunks alone would tell which
 known files a repository holds.
 
@@ -17,7 +17,7 @@ from typing import Protocol
 from pyfastcdc import FastCDC
 
 MIN_CHUNK = 512 << 10
-AVERAGE_CHUNK = 1 << 20
+AVERAGE_CHUNK = 768 << 10
 MAX_CHUNK = 8 << 20
 
 _SEGMENT = MAX_CHUNK

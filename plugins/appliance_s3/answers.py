@@ -207,10 +207,14 @@ def completion(etags: list[str]) -> bytes:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error answer: S3's error code and the region it names, empty where it tells none."""
+    """An error answer: S3's error code and the region it names, empty where it tells none.
+
+    `wants_md5`: the request was refused for want of a Content-MD5.
+    """
 
     code: str = ""
     region: str = ""
+    wants_md5: bool = False
 
 
 def parse_refusal(body: bytes) -> Refusal:
@@ -219,4 +223,8 @@ def parse_refusal(body: bytes) -> Refusal:
         error = parse_xml(body, "Error")
     except MalformedAnswer:
         return Refusal()
-    return Refusal(error.value("Code").strip(), error.value("Region").strip())
+    code = error.value("Code").strip()
+    wants_md5 = code == "MissingContentMD5" or (
+        code == "InvalidRequest" and "content-md5" in error.value("Message").lower()
+    )
+    return Refusal(code, error.value("Region").strip(), wants_md5)

@@ -2,6 +2,9 @@
 
 requests sends, requests-aws4auth signs (Signature Version 4, by header: no secret ever stands in a URL). Neither
 a session nor a signer may be used by two threads at once, so each request takes a pair of them for itself.
+
+The signature vouches for every body by its SHA-256, which the server checks. Content-MD5 says nothing more and takes
+twice as long to make; it is sent with what is short, and with objects where Object Lock demands it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ MAX_REFUSAL = 64 * 1024
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an XML answer that are read; a full page of a listing, 1000 keys, is below 1 MB."""
 
+_SHORT = 64 * 1024
+_LOCKS = "x-amz-object-lock-"
 _SIGNED = ("host", "content-type", "content-md5", "x-amz-*")
 
 
@@ -155,6 +160,7 @@ class S3Client:
         self._timeouts = timeouts or Timeouts()
         self._lock = threading.Lock()
         self._idle: list[_Line] = []
+        self._md5_is_wanted = False
 
     @contextmanager
     def send(
@@ -214,7 +220,8 @@ class S3Client:
             # requests would send an empty view in chunks, which S3 refuses.
             data = memoryview(body).cast("B") if memoryview(body).nbytes else b""
             headers["content-type"] = "application/octet-stream"
-            headers["content-md5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+            if self._md5_is_wanted or len(data) <= _SHORT or any(name.startswith(_LOCKS) for name in headers):
+                headers["content-md5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         try:
             request: Any = line.session.prepare_request(
                 requests.Request(method, url, headers, params=query, data=data, auth=line.signer)
@@ -238,6 +245,8 @@ class S3Client:
             refusal = parse_refusal(answer.body(MAX_REFUSAL))
         except StorageError:
             refusal = parse_refusal(b"")  # the status alone has to tell
+        if refusal.wants_md5:
+            self._md5_is_wanted = True  # the bucket locks all that is put into it; the request may be repeated
         return refused(Answered(answer.status, answer.headers, refusal), self.place, self.now())
 
     @contextmanager

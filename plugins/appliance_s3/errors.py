@@ -139,7 +139,7 @@ def refused(answer: Answered, place: Place, now: datetime) -> StorageError:
             T("A file in {location} is in an archive and cannot be read directly.", location=place.location),
             todo=T("Have the provider bring it back from the archive, and switch archiving off for this bucket."),
         )
-    if code in _PASSING or status in _PASSING_STATUS:
+    if code in _PASSING or status in _PASSING_STATUS or answer.refusal.wants_md5:
         return StorageError(
             T("{host} has a fault at the moment ({reason}).", host=place.host, reason=_reason(answer)),
             safe=_SAFE,

@@ -189,6 +189,8 @@ class FaultyS3:
         digest = headers.get("Content-MD5")
         if digest is not None and digest != b64encode(hashlib.md5(body).digest()).decode():
             return 400, _error("BadDigest"), {}
+        if headers.get("x-amz-content-sha256") != hashlib.sha256(body).hexdigest():
+            return 400, _error("XAmzContentSHA256Mismatch"), {}
         if asked.what == "versioning":
             return 200, b"<VersioningConfiguration/>", {}
         if asked.what == "listing":

@@ -157,6 +157,22 @@ class TestPassingTrouble:
         patient(connect(server)).put(PACK, b"content")
         assert [request.body for request in server.requests] == [b"content", b"content"]
 
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [("MissingContentMD5", ""), ("InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required")],
+    )
+    def test_content_md5_is_for_buckets_that_ask_for_it(
+        self, serve: Serve, connect: Connect, code: str, message: str
+    ) -> None:
+        wanted = reply(400, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>")
+        server = serve(STORED, wanted, STORED, STORED)
+        storage = patient(connect(server))
+        body = bytes(100_000)
+        for _ in range(3):
+            storage.put(PACK, body)
+        md5 = b64encode(hashlib.md5(body).digest()).decode()
+        assert [request.headers.get("content-md5") for request in server.requests] == [None, None, md5, md5]
+
     def test_a_put_that_was_stored_but_answered_500_is_put_again(self, serve: Serve, connect: Connect) -> None:
         stored: dict[str, bytes] = {}
 
