@@ -1,6 +1,7 @@
 """Random operations, random faults, a model of what must hold; reproducible by the seed.
 
-`KURABAKO_SEEDS=1000:1100 pytest tests/model` plays these seeds; without it a few, chosen by chance and printed.
+`KURABAKO_SEEDS=1000:1100 pytest tests/model` plays these seeds; without it a few, chosen by chance and printed. A seed
+plays the same operations and faults again; ids and nonces, which encryption draws, are new each time.
 """
 
 from __future__ import annotations

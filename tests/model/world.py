@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,7 @@ class World:
     """With a vault, or without one: then the backups go straight to the cloud."""
 
     def __init__(self, seed: int, folder: Path) -> None:
+        self.seed = seed
         self.random = random.Random(seed)
         self.folder = folder
         self.history: list[str] = []
@@ -77,6 +79,7 @@ class World:
         self.capacity = self.random.choice((None, 250_000, 600_000, 1_500_000))
         self.trouble = 0.0
         self.may_be_stale = False
+        self.asked: Counter[str] = Counter()
         self.server = FaultyS3(self._fault)
         self.vault = MemoryStorage()
         self.reported: dict[str, Files] = {}
@@ -96,10 +99,14 @@ class World:
     # --- the places ------------------------------------------------------------------------------------------
 
     def _fault(self, asked: Asked) -> Fault:
-        if self.random.random() >= self.trouble:
+        """By seed, operation, kind of request and its number: whichever of several uploads comes first, as ever."""
+        kind = f"{asked.method} {asked.what}"
+        self.asked[kind] += 1
+        chance = random.Random(f"{self.seed} {len(self.history)} {kind} {self.asked[kind]}")
+        if chance.random() >= self.trouble:
             return Fault.NONE
         faults = list(EVERYWHERE)
-        if self.random.random() < 0.1:
+        if chance.random() < 0.1:
             faults = list(RARE)
         elif asked.what == "object":
             faults += {"GET": [Fault.TRUNCATED, Fault.CORRUPTED], "PUT": [Fault.WRONG_ETAG]}.get(asked.method, [])
@@ -110,7 +117,7 @@ class World:
                 faults += [Fault.STALE]
         elif asked.what in ("part", "upload"):
             faults += [Fault.LOST_UPLOAD]
-        return self.random.choice(faults)
+        return chance.choice(faults)
 
     def _s3(self) -> Storage:
         keys = {"access_key_id": "key", "secret_access_key": "secret", "region": "us-east-1"}
@@ -120,9 +127,7 @@ class World:
             timeouts=Timeouts(5.0, _READ_PATIENCE),
         )
         policy = RetryPolicy(give_up_after=40.0)
-        return RetryingStorage(
-            S3Storage(client), policy, sleep=self.clock.sleep, clock=self.clock, random=self.random.random
-        )
+        return RetryingStorage(S3Storage(client), policy, sleep=self.clock.sleep, clock=self.clock, random=lambda: 0.5)
 
     @contextmanager
     def _cloud(self) -> Iterator[GatedStorage]:
@@ -196,6 +201,7 @@ class World:
     def do(self, operation: Callable[[GatedStorage], str], *, trouble: float) -> None:
         """Runs one operation; a typed error is an end like any other. Then all that must hold is looked at."""
         self.history.append(f"{operation.__name__} with trouble {trouble}")
+        self.asked.clear()
         self.trouble = trouble
         self.may_be_stale = operation not in (self.forget, self.prune, self.mirror)
         try:
