@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Set
 from dataclasses import dataclass, field
 
 from appliance.errors import KurabakoError
-from appliance.repository import BlobType, DamagedData, FileType, Node, Repository
+from appliance.repository import BlobType, DamagedData, FileType, Node, Repository, Snapshot
 from appliance.repository.errors import MissingData
 from appliance.repository.ids import object_key
 from appliance.repository.indexfile import decode_index
@@ -15,10 +15,17 @@ from appliance.repository.tree import Tree
 from appliance.repository.trees import BATCH, load_trees
 from appliance.storage.interface import ObjectInfo
 
+_NONE: frozenset[str] = frozenset()
+
 
 def pack_key(pack_id: bytes) -> str:
     """The storage key of a pack."""
     return object_key(FileType.PACK, pack_id.hex())
+
+
+def snapshot_key(snapshot: Snapshot) -> str:
+    """The storage key of a snapshot."""
+    return object_key(FileType.SNAPSHOT, snapshot.id)
 
 
 @dataclass
@@ -32,6 +39,17 @@ class IndexMap:
         self.packs[key] = tuple(pack_ids)
         for pack_id in self.packs[key]:
             self.files.setdefault(pack_id, []).append(key)
+
+    def naming(self, packs: Set[bytes]) -> frozenset[str]:
+        """The index files that name any of these packs."""
+        return frozenset(key for key, named in self.packs.items() if not packs.isdisjoint(named)) if packs else _NONE
+
+    def name_of(self, pack_id: bytes, there: Container[str], avoid: Container[str] = _NONE) -> str:
+        """The index file that names the pack: rather one that is `there`, then one that is not to be avoided."""
+        names = self.files[pack_id]
+        return next((name for name in names if name in there), None) or next(
+            (name for name in names if name not in avoid), names[0]
+        )
 
 
 def read_index_map(
@@ -62,19 +80,21 @@ def packs_of_snapshot(
     there: Callable[[bytes], bool],
     cancelled: Callable[[], bool],
     seen: set[bytes] | None = None,
+    kept: Container[bytes] = (),
 ) -> set[bytes]:
     """The packs that the tree `root` needs besides those of the tree `base`, which the other place has whole.
 
     Both trees are walked side by side, so only directories that differ are read; those `seen` are left out, and what is
-    walked is added to them. Where a blob is in several packs, one that is `there` already is chosen. Raises
-    `DamagedData` or a storage's error when the tree is not whole; ends early when `cancelled`.
+    walked is added to them. Where a blob is in several packs, one that is `there` already is chosen, and one of those
+    that are `kept` only when there is no other. Raises `DamagedData` or a storage's error when the tree is not whole;
+    ends early when `cancelled`.
     """
 
     def pack(kind: BlobType, blob_id: bytes) -> bytes:
         holders = [each.pack_id for each in repository.index.locations(kind, blob_id) if each.pack_id in index.files]
         if not holders:
             raise MissingData(blob_name(kind, blob_id))
-        return next(filter(there, holders), holders[0])
+        return next(filter(there, holders), None) or next((each for each in holders if each not in kept), holders[0])
 
     packs: set[bytes] = set()
     seen = set() if seen is None else seen

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from appliance.capacity import GatedStorage, Ledger, Purpose, decide
 from appliance.errors import KurabakoError
+from appliance.replication.apart import NOTHING_HELD, HeldBack
 from appliance.replication.closure import IndexMap, pack_key, packs_of_snapshot, read_index_map
 from appliance.replication.files import read_whole
 from appliance.replication.model import Refusal
@@ -78,10 +79,15 @@ class DeletionPlan:
 
 
 def plan_deletions(
-    vault: Repository, ledger: Ledger, forgotten: Collection[str], *, cancelled: Callable[[], bool] = lambda: False
+    vault: Repository,
+    ledger: Ledger,
+    forgotten: Collection[str],
+    *,
+    held: HeldBack = NOTHING_HELD,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> DeletionPlan:
     """What of the cloud the vault no longer has, and may go. `forgotten` are ids of snapshots that a person or the
-    rules let go.
+    rules let go; what is `held` back stays in the vault.
 
     `ledger` knows what the cloud has; both places are locked for sole use until the plan is executed. `vault` was just
     opened: its index is read here. Raises `VaultLacks`, `VaultNotWhole`, `DamagedData` and storage errors; then nothing
@@ -99,16 +105,17 @@ def plan_deletions(
     index = read_index_map(vault, infos[FileType.INDEX], _raise)
     staying = [info for info in infos[FileType.SNAPSHOT] if info.key in there]
     try:
-        needed = _needed_packs(vault, staying, index, lambda pack_id: pack_key(pack_id) in there, cancelled)
+        needed = _needed_packs(vault, staying, index, lambda pack_id: pack_key(pack_id) in there, held, cancelled)
     except ObjectNotFound as error:
         raise VaultNotWhole(error.key) from error
     if cancelled():
         return DeletionPlan()
-    index_keys = {_one_that_names(pack_id, index, there) for pack_id in needed}
+    avoid = index.naming(held.packs)
+    index_keys = {index.name_of(pack_id, there, avoid) for pack_id in needed}
     packs = {pack_key(pack_id) for pack_id in needed}
     packs |= {pack_key(pack_id) for key in index_keys for pack_id in index.packs[key]}
     for key in sorted(packs):
-        if key not in here or there.get(key, here[key]) != here[key]:
+        if key not in here or there.get(key, here[key]) != here[key] or key in held.keys:
             raise VaultNotWhole(key)
     carry = tuple(ObjectInfo(key, here[key]) for key in (*sorted(packs), *sorted(index_keys)) if key not in there)
     named = {pack_key(pack_id) for key, pack_ids in index.packs.items() if key in there for pack_id in pack_ids}
@@ -168,20 +175,15 @@ def _needed_packs(
     snapshots: Collection[ObjectInfo],
     index: IndexMap,
     there: Callable[[bytes], bool],
+    held: HeldBack,
     cancelled: Callable[[], bool],
 ) -> set[bytes]:
     needed: set[bytes] = set()
     seen: set[bytes] = set()
     for info in snapshots:
         root = vault.load_snapshot(info).tree_id
-        needed |= packs_of_snapshot(vault, root, None, index, there, cancelled, seen)
+        needed |= packs_of_snapshot(vault, root, None, index, there, cancelled, seen, held.packs)
     return needed
-
-
-def _one_that_names(pack_id: bytes, index: IndexMap, there: Collection[str]) -> str:
-    """The index file that names the pack; rather one that the cloud has."""
-    names = index.files[pack_id]
-    return next((key for key in names if key in there), names[0])
 
 
 def _is(key: str, kind: FileType) -> bool:

@@ -30,7 +30,7 @@ class ReplicationReport:
 
     `snapshots` are the ids that are complete in the cloud now and were not before. `deleted` files went from the cloud,
     which freed `bytes_freed`; `carried`: nothing is there any more that the vault let go of. `kept_back` is why nothing
-    was deleted.
+    was deleted. `held` are the ids of snapshots that stay in the vault.
     """
 
     outcome: Outcome
@@ -44,6 +44,7 @@ class ReplicationReport:
     bytes_freed: int = 0
     carried: bool = False
     kept_back: KurabakoError | None = None
+    held: tuple[str, ...] = ()
 
     @property
     def summary(self) -> Text:
@@ -153,6 +154,7 @@ class _Executor:
             refused=self._plan.refused,
             findings=self._plan.findings,
             problem=self._failure,
+            held=tuple(sorted(self._plan.held.snapshots)),
         )
 
     def _send_steps(self, pool: ThreadPoolExecutor) -> bool:
@@ -175,7 +177,12 @@ class _Executor:
         self._planned_at = progress
         try:
             self._plan = plan_replication(
-                self._vault, self._cloud, self._cloud.ledger, damaged=self._damaged, cancelled=self._cancelled
+                self._vault,
+                self._cloud,
+                self._cloud.ledger,
+                held=self._plan.held,
+                damaged=self._damaged,
+                cancelled=self._cancelled,
             )
         except KurabakoError as error:
             self._failure = error

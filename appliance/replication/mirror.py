@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from appliance.capacity import GatedStorage
 from appliance.errors import KurabakoError
+from appliance.replication.apart import HeldBack, set_apart
 from appliance.replication.deletions import DeletionPlan, execute_deletions, plan_deletions
 from appliance.replication.execute import ReplicationReport, execute_replication
 from appliance.replication.plan import plan_replication
-from appliance.repository import Repository
+from appliance.repository import Repository, Snapshot
 from appliance.status.model import Outcome, Progress
 
 Locked = Callable[[], AbstractContextManager[object]]
@@ -25,21 +26,24 @@ def mirror(
     forgotten: Collection[str],
     together: Locked,
     alone: Locked,
+    stays: Callable[[Snapshot], bool] = lambda _: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ReplicationReport:
     """Sends, then deletes; and sends once more what did not fit before, if the deletions made room.
 
-    `forgotten` are the snapshots that may go from the cloud. The caller holds the vault's lock. The cloud is sent to
-    under a lock `together` with others, and deleted from `alone`; where that is not to be had, nothing is deleted. What
-    keeps deletions from being carried fails nothing else: it is the report's `kept_back`.
+    `forgotten` are the snapshots that may go from the cloud; one that `stays` in the vault is not sent, nor is what
+    only it needs. The caller holds the vault's lock. The cloud is sent to under a lock `together` with others, and
+    deleted from `alone`; where that is not to be had, nothing is deleted. What keeps deletions from being carried fails
+    nothing else: it is the report's `kept_back`.
     """
-    report = _send(vault, cloud, together, on_progress, cancelled)
+    held = set_apart(vault, cloud.ledger.objects(), stays)
+    report = _send(vault, cloud, together, held, on_progress, cancelled)
     if report.problem is not None or report.outcome is Outcome.CANCELLED:
         return report
     try:
         with alone():
-            plan = plan_deletions(vault, cloud.ledger, forgotten, cancelled=cancelled)
+            plan = plan_deletions(vault, cloud.ledger, forgotten, held=held, cancelled=cancelled)
             before = cloud.ledger.usage.used
             deleted = execute_deletions(plan, vault, cloud, on_progress=on_progress, cancelled=cancelled)
             freed = before - cloud.ledger.usage.used
@@ -50,7 +54,7 @@ def mirror(
         report = replace(report, refused=(*report.refused, plan.refusal), outcome=Outcome.REFUSED)
     if not report.refused or freed <= 0 or cancelled():
         return report
-    again = _send(vault, cloud, together, on_progress, cancelled)
+    again = _send(vault, cloud, together, held, on_progress, cancelled)
     return replace(
         again,
         snapshots=(*report.snapshots, *again.snapshots),
@@ -70,9 +74,10 @@ def _send(
     vault: Repository,
     cloud: GatedStorage,
     together: Locked,
+    held: HeldBack,
     on_progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
 ) -> ReplicationReport:
     with together():
-        plan = plan_replication(vault, cloud, cloud.ledger, on_progress=on_progress, cancelled=cancelled)
+        plan = plan_replication(vault, cloud, cloud.ledger, held=held, on_progress=on_progress, cancelled=cancelled)
         return execute_replication(plan, vault, cloud, on_progress=on_progress, cancelled=cancelled)

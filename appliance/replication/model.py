@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.errors import KurabakoError
+from appliance.replication.apart import NOTHING_HELD, HeldBack
 from appliance.repository import Snapshot
 from appliance.storage.interface import ObjectInfo
 from appliance.text import T, Text
@@ -87,7 +88,8 @@ class ReplicationPlan:
 
     `refused` snapshots wait in the vault for room, the oldest first. `findings` keep the snapshots they concern
     from being replicated. `only_in_cloud` are keys that the vault has not (any more); they are left alone.
-    `snapshots_there` counts the vault's snapshots that the cloud has already. `cut_short`: planning was cancelled.
+    `snapshots_there` counts the vault's snapshots that the cloud has already, `held` is what stays in the vault.
+    `cut_short`: planning was cancelled.
     """
 
     vault: str
@@ -97,6 +99,7 @@ class ReplicationPlan:
     findings: tuple[Finding, ...] = ()
     only_in_cloud: tuple[str, ...] = ()
     snapshots_there: int = 0
+    held: HeldBack = NOTHING_HELD
     cut_short: bool = False
 
     @property

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from appliance.capacity import Ledger, Limits, Purpose, decide
 from appliance.errors import KurabakoError
-from appliance.replication.closure import IndexMap, pack_key, packs_of_snapshot, read_index_map
+from appliance.replication.apart import NOTHING_HELD, HeldBack
+from appliance.replication.closure import IndexMap, pack_key, packs_of_snapshot, read_index_map, snapshot_key
 from appliance.replication.model import Finding, OtherRepository, Refusal, ReplicationPlan, Step
 from appliance.repository import DamagedData, FileType, Repository, Snapshot
 from appliance.repository.config import decode_config
-from appliance.repository.ids import CONFIG_KEY, object_key
+from appliance.repository.ids import CONFIG_KEY
 from appliance.status.model import Progress
 from appliance.storage.interface import ObjectInfo, ObjectNotFound, Storage
 from appliance.text import T
@@ -31,6 +32,7 @@ def plan_replication(
     cloud: Storage,
     ledger: Ledger,
     *,
+    held: HeldBack = NOTHING_HELD,
     damaged: Mapping[str, Finding] = _NOTHING,
     on_progress: Callable[[Progress], None] = _silent,
     cancelled: Callable[[], bool] = _never,
@@ -40,11 +42,12 @@ def plan_replication(
     `ledger` was measured on `cloud` a moment ago: it also is the list of what the cloud has. `vault` was just opened;
     its index is read here, after its snapshots. A snapshot fits when all it lacks fits beside what is stored and what
     was planned before it, without the reserve; a later one that fits may go when an earlier one does not.
-    `damaged` are files of the vault, by key, that an earlier try found to be so.
+    What is `held` back was set apart before and stays here. `damaged` are files of the vault, by key, that an earlier
+    try found to be so.
 
     Raises `OtherRepository`, `StorageError`. What cannot be read is a finding; snapshots that need it are left out.
     """
-    return _Planner(vault, cloud, ledger, damaged, on_progress, cancelled).plan()
+    return _Planner(vault, cloud, ledger, held, damaged, on_progress, cancelled).plan()
 
 
 class _Planner:
@@ -53,6 +56,7 @@ class _Planner:
         vault: Repository,
         cloud: Storage,
         ledger: Ledger,
+        held: HeldBack,
         damaged: Mapping[str, Finding],
         on_progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
@@ -61,6 +65,8 @@ class _Planner:
         self._cloud = cloud
         self._on_progress = on_progress
         self._cancelled = cancelled
+        self._held = held
+        self._kept = held.keys
         self._damaged = damaged
         self._findings = list(damaged.values())
         self._steps: list[Step] = []
@@ -102,7 +108,7 @@ class _Planner:
             if self._cancelled():
                 break
             self._on_progress(Progress(T("Comparing the vault with the cloud"), item=snapshot.short_id))
-            if not self._is_there(snapshot):
+            if not self._is_there(snapshot) and snapshot.id not in self._held.snapshots:
                 self._plan_snapshot(snapshot, snapshots, index, begun)
         return ReplicationPlan(
             vault=self._vault.storage.location,
@@ -111,7 +117,8 @@ class _Planner:
             refused=tuple(self._refused),
             findings=tuple(self._findings),
             only_in_cloud=tuple(only_in_cloud),
-            snapshots_there=sum(_snapshot_key(snapshot) in there_before for snapshot in snapshots),
+            snapshots_there=sum(snapshot_key(snapshot) in there_before for snapshot in snapshots),
+            held=self._held,
             cut_short=self._cancelled(),
         )
 
@@ -180,7 +187,9 @@ class _Planner:
         return [*dict.fromkeys(lost_packs)], lost_index_files
 
     def _can_go(self, key: str) -> bool:
-        """Whether the vault has this file whole, as far as is known, and nothing of its name is in the cloud."""
+        """Whether the vault has this file whole, as far as is known, may give it, and the cloud has none so called."""
+        if key in self._kept:
+            return False
         return key in self._vault_sizes and key not in self._cloud_sizes and key not in self._damaged
 
     def _snapshots(self) -> list[Snapshot]:
@@ -194,7 +203,7 @@ class _Planner:
         return sorted(found, key=lambda snapshot: (snapshot.time_ns, snapshot.id))
 
     def _is_there(self, snapshot: Snapshot) -> bool:
-        return _snapshot_key(snapshot) in self._there
+        return snapshot_key(snapshot) in self._there
 
     def _plan_snapshot(self, snapshot: Snapshot, snapshots: list[Snapshot], index: IndexMap, begun: bool) -> None:
         base = self._base(snapshot, snapshots)
@@ -206,6 +215,7 @@ class _Planner:
                 index,
                 lambda pack_id: pack_key(pack_id) in self._there,
                 self._cancelled,
+                kept=self._held.packs,
             )
         except KurabakoError as error:
             self._findings.append(
@@ -221,7 +231,7 @@ class _Planner:
             return
         if self._cancelled():
             return
-        files = self._missing([*self._packs_and_index(packs, index), _snapshot_key(snapshot)])
+        files = self._missing([*self._packs_and_index(packs, index), snapshot_key(snapshot)])
         if self._is_sound(snapshot, files):
             self._plan_step(files, snapshot, Purpose.DATA, begun)
 
@@ -236,10 +246,10 @@ class _Planner:
         """Keys of these packs, of the index files that name them, and of all packs those index files name."""
         needed: dict[str, None] = {}
         index_keys: dict[str, None] = {}
+        avoid = index.naming(self._held.packs)
         for pack_id in sorted(packs):
             needed[pack_key(pack_id)] = None
-            names = index.files[pack_id]
-            index_keys[next((key for key in names if key in self._there), names[0])] = None
+            index_keys[index.name_of(pack_id, self._there, avoid)] = None
         for key in index_keys:
             if key not in self._there:
                 needed.update(dict.fromkeys(pack_key(pack_id) for pack_id in index.packs[key]))
@@ -263,6 +273,9 @@ class _Planner:
                         ),
                     )
                 )
+            if file.key in self._kept:
+                what = T("Snapshot {snapshot} needs what has to stay in the vault.", snapshot=snapshot.short_id)
+                self._findings.append(Finding(snapshot.id, what))
             if not self._can_go(file.key):
                 return False
         return True
@@ -282,7 +295,3 @@ class _Planner:
         self._stored += step.size
         self._there.update(file.key for file in files)
         return True
-
-
-def _snapshot_key(snapshot: Snapshot) -> str:
-    return object_key(FileType.SNAPSHOT, snapshot.id)
