@@ -326,7 +326,8 @@ class Box:
         now, contract = self.clock(), self.contract
         for seen in self.plugins.discover_sources(self.context):
             self.state.saw(seen, now)
-            found = as_contracted(seen, self.policies.of(seen), contract, self.state, cloud=self.has_cloud)
+            places = {"has_vault": self.has_vault, "has_cloud": self.has_cloud}
+            found = as_contracted(seen, self.policies.of(seen), contract, self.state, **places)
             designation = designated.pop(found.id, None)
             known[found.id] = KnownSource(found, designation.at if designation else None)
         for designation in designated.values():

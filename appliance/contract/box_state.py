@@ -7,7 +7,8 @@ itself. Collecting into the vault and restoring from it are allowed in every sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -120,10 +121,25 @@ class Standing:
         """The most bytes per second that may be sent; None: no limit."""
         return min((one.rate for one in self.conditions if one.rate is not None), default=None)
 
-    def against(self, action: Action, *, devices: Iterable[str] = (), users: Iterable[str] = ()) -> Condition | None:
-        """The weightiest condition that forbids `action`, to these devices and users; None: it is allowed."""
-        meant = {"", *(f"device:{one}" for one in devices), *(f"user:{one}" for one in users)}
-        return next((one for one in self.conditions if action in one.forbids and one.only in meant), None)
+    def against(self, action: Action, *, device: Collection[str] = (), users: Collection[str] = ()) -> Condition | None:
+        """The weightiest condition that forbids `action` to the device with these names and these users; None: none."""
+        return next((one for one in self.conditions if action in one.forbids and _meant(one, device, users)), None)
+
+
+def is_named(device: str, names: Iterable[str]) -> bool:
+    """Whether one of the names is the device, or has it as a part of its own: `disk:serial/SN-001`."""
+    part = re.compile(rf"(?<![A-Za-z0-9]){re.escape(device)}(?![A-Za-z0-9])")
+    return any(part.search(name) is not None for name in names)
+
+
+def _meant(condition: Condition, device: Collection[str], users: Collection[str]) -> bool:
+    kind, _, name = condition.only.partition(":")
+    match kind:
+        case "device":
+            return is_named(name, device)
+        case "user":
+            return name in users
+    return True
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from appliance.contract.box_state import CLOUD, BoxState, Condition
+from appliance.contract.box_state import CLOUD, Action, BoxState, Condition, Standing, is_named
 from appliance.contract.conduct import ConnectionType, FileNames, Hosts, Objects
 from appliance.contract.entitlement import Entitlement
 from appliance.contract.terms import Terms
@@ -44,27 +43,27 @@ class SourceFacts:
     acknowledged: bool = False
 
 
-def refuse_source(terms: Terms, entitlement: Entitlement | None, source: SourceFacts, *, cloud: bool) -> Refused | None:
-    """Why a source is not collected; `cloud`: what is collected is sent to the provider, not only kept here."""
+def refuse_source(terms: Terms, entitlement: Entitlement | None, source: SourceFacts) -> Refused | None:
+    """Why a source is not collected at all."""
+    selection = terms.selection
+    if selection is None or selection.by != "device" or entitlement is None:
+        return None
+    if any(is_named(device, source.names) for device in entitlement.devices):
+        return None
+    return Refused(T("It is on no device of the contract: it was detected, but is not contracted."), selection.clause)
+
+
+def refuse_sending(terms: Terms, standing: Standing, source: SourceFacts) -> Refused | None:
+    """Why what is collected of a source is not sent to the provider now, though other sources may be."""
     rule = terms.my_number
-    if rule is not None and source.my_number and cloud:
+    if rule is not None and source.my_number:
         if rule.policy == "refuse":
             return Refused(T("Data declared to hold Individual Numbers may not be sent to this provider."), rule.clause)
         if not source.acknowledged:
             why = T("Data declared to hold Individual Numbers is sent only once that was acknowledged.")
             return Refused(why, rule.clause)
-    selection = terms.selection
-    if selection is None or selection.by != "device" or entitlement is None:
-        return None
-    if any(_is_named(device, source.names) for device in entitlement.devices):
-        return None
-    return Refused(T("It is on no device of the contract: it was detected, but is not contracted."), selection.clause)
-
-
-def _is_named(device: str, names: Collection[str]) -> bool:
-    """Whether one of the names is the device, or has it as a part of its own: `disk:serial/SN-001`."""
-    part = re.compile(rf"(?<![A-Za-z0-9]){re.escape(device)}(?![A-Za-z0-9])")
-    return any(part.search(name) is not None for name in names)
+    against = standing.against(Action.UPLOAD, device=source.names)
+    return Refused(against.why, against.clause) if against is not None and against.only else None
 
 
 def refuse_name(rule: FileNames, name: bytes) -> Refused | None:

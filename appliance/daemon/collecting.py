@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from appliance.agreement import Contract
 from appliance.box import Box
 from appliance.contract.box_state import Action
-from appliance.contract.slots import JobEnd, Verdict, came_late, kept_back, overran, verdict
+from appliance.contract.slots import Cause, Collected, JobEnd, Verdict, came_late, kept_back, overran, verdict
+from appliance.daemon.held import held_now
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.requests import JobRequest, ReplicateJob
 from appliance.daemon.starts import PlannedRun
@@ -46,7 +48,17 @@ class Collecting:
         found = [JobEnd(one.outcome.value, one.error.code if one.error is not None else "") for one in ends]
         # A suspension may also have begun in the middle, and cut the run off.
         lost = self._lost or (self._lost_before() if any(one.outcome == "cancelled" for one in found) else None)
-        self._record(job_id, lost or verdict(contract.terms, found, over))
+        told = lost or verdict(contract.terms, found, over)
+        self._record(job_id, self._without_held(told, contract) if told.result is Collected.DONE else told)
+
+    def _without_held(self, done: Verdict, contract: Contract) -> Verdict:
+        """The verdict on a run that did all it might: not all was sent where sources of it are held back."""
+        held = held_now(self._box, contract)
+        clauses = [held[one].clause for one in self._run.sources if one in held]
+        if not clauses:
+            return done
+        whole = len(clauses) == len(self._run.sources)
+        return Verdict(Collected.SKIPPED_SUSPENDED if whole else Collected.PARTIAL, Cause.SUSPENSION, clauses[0])
 
     def _lost_before(self) -> Verdict | None:
         contract = self._box.contract

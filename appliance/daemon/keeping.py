@@ -14,7 +14,8 @@ from appliance.contract.slots import Collected, kept_back
 from appliance.contract.words import DIRECTIVES
 from appliance.daemon.background import in_thread
 from appliance.daemon.ending import EndOfContract
-from appliance.daemon.requests import JobRequest, action_of
+from appliance.daemon.held import HeldWatch
+from appliance.daemon.requests import JobRequest, ReplicateJob, action_of
 from appliance.daemon.supervisor import Supervisor
 from appliance.directives import PAGE, Taken
 from appliance.errors import KurabakoError
@@ -44,6 +45,7 @@ class ContractKeeper:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[JobRequest] = []
         self._end = EndOfContract(box)
+        self._held = HeldWatch(box)
         self._rate: int | None = box.contract.standing.rate
 
     async def take(self, document: str, way: str) -> Taken:
@@ -88,6 +90,8 @@ class ContractKeeper:
             self._note(contract.standing)
             self._switch_off(contract.plugins_off)
             self._stop(contract)
+            if self._held.changed(contract):
+                self._replicate_anew()
             self._go_on(contract)
             self._end.look(contract)
         except KurabakoError as error:
@@ -120,6 +124,14 @@ class ContractKeeper:
             ):
                 self._supervisor.cancel(job.id)
                 self._waiting.append(job.request)
+
+    def _replicate_anew(self) -> None:
+        """Other sources are held back than before: what runs does not know it, and what was let go follows."""
+        for job in (*self._supervisor.running, *self._supervisor.waiting):
+            if isinstance(job.request, ReplicateJob):
+                self._supervisor.cancel(job.id)
+        for request in self.admit([ReplicateJob()]):
+            self._supervisor.submit(request)
 
     def _keep(self, request: JobRequest, against: Condition) -> None:
         verdict = kept_back(self._box.contract.terms, against)

@@ -13,7 +13,7 @@ from appliance.transfers import Mode
 
 
 def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
-    """What the box remembers as problems: holds, alarms, and that the cloud cannot follow the vault."""
+    """What the box remembers as problems."""
     yield from _hold_problems(box)
     yield from alarm_problems(box.state)
     kept_back = memory.kept_back()

@@ -14,6 +14,7 @@ from appliance.contract.ending import reminder
 from appliance.contract.terms import Terms
 from appliance.contract.words import DIRECTIVES, STATES
 from appliance.daemon.ending import ERASED
+from appliance.daemon.held import held_problems
 from appliance.directives import Taken
 from appliance.errors import KurabakoError
 from appliance.status.model import ContractEvent, ContractStatus, Problem, Severity
@@ -71,6 +72,7 @@ def contract_problems(box: Box, contract: Contract) -> Iterator[Problem]:
         code, severity = _PROBLEMS.get(condition.state, ("", Severity.INFO))
         if code:
             yield _problem(condition, code, severity)
+    yield from held_problems(box, contract)
     yield from _ending(box, contract)
     yield from _made_known(box, contract)
 

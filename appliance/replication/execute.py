@@ -48,7 +48,17 @@ class ReplicationReport:
 
     @property
     def summary(self) -> Text:
-        """The report in one sentence."""
+        """The report in a sentence or two."""
+        if not self.held:
+            return self._what_was_done
+        return T(
+            "{what} {count} snapshots stay in the vault, as the contract has it.",
+            what=self._what_was_done,
+            count=len(self.held),
+        )
+
+    @property
+    def _what_was_done(self) -> Text:
         figures = {"snapshots": len(self.snapshots), "size": format_size(self.bytes_done)}
         if self.problem is not None:
             return T(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract.box_state import Action, BoxState, Case, judge
+from appliance.contract.box_state import Action, BoxState, Case, Standing, judge
 from appliance.contract.capacity import Figures, apply_by, findings, held_by_provider, proposal
 from appliance.contract.collection import (
     MOST_PARTS,
@@ -21,6 +21,7 @@ from appliance.contract.collection import (
     part_limit,
     refuse_bucket,
     refuse_name,
+    refuse_sending,
     refuse_source,
 )
 from appliance.contract.conduct import FileNames
@@ -34,6 +35,7 @@ from tests.support.contract import fields
 
 PROFILES = {profile.id: profile for profile in service_profiles()}
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+IN_FORCE = Standing(BoxState.ACTIVE)
 GB = 1000**3
 VPN = {"connection_type": "ip_vpn", "vpn_service": True}
 HOSTS = [
@@ -63,10 +65,10 @@ def network(service: str, cloud: str, resolved: tuple[str, ...] | None = None, *
 
 def test_KSG_19_days_what_is_on_no_contracted_device_is_not_collected() -> None:
     _, terms, entitlement = contract("ksg")
-    assert refuse_source(terms, entitlement, SourceFacts(("disk:by-uuid/1", "SN-001")), cloud=True) is None
-    assert refuse_source(terms, entitlement, SourceFacts(("disk:serial/SN-001-part1",)), cloud=True) is None
+    assert refuse_source(terms, entitlement, SourceFacts(("disk:by-uuid/1", "SN-001"))) is None
+    assert refuse_source(terms, entitlement, SourceFacts(("disk:serial/SN-001-part1",))) is None
     for other in ("SN-002", "SN-0011", "XSN-001"):
-        refused = refuse_source(terms, entitlement, SourceFacts(("disk:by-uuid/2", other)), cloud=True)
+        refused = refuse_source(terms, entitlement, SourceFacts(("disk:by-uuid/2", other)))
         assert refused is not None and refused.clause == "7-1", other
 
 
@@ -199,24 +201,24 @@ def test_MJS_08_at_300_GB_more_is_held_and_four_units_are_proposed() -> None:
 def test_MJS_15_declared_individual_numbers_are_refused_where_they_would_be_sent() -> None:
     _, terms, entitlement = contract("mjs")
     declared = SourceFacts(("smb://server/給与",), my_number=True)
-    refused = refuse_source(terms, entitlement, declared, cloud=True)
+    refused = refuse_sending(terms, IN_FORCE, declared)
     assert refused is not None and refused.clause == "26"
-    assert refuse_source(terms, entitlement, declared, cloud=False) is None, "a local target is no provider"
-    assert refuse_source(terms, entitlement, SourceFacts(("smb://server/給与",)), cloud=True) is None
+    assert refuse_source(terms, entitlement, declared) is None, "the vault is no provider"
+    assert refuse_sending(terms, IN_FORCE, SourceFacts(("smb://server/給与",))) is None
     acknowledged = SourceFacts(("smb://server/給与",), my_number=True, acknowledged=True)
-    assert refuse_source(terms, entitlement, acknowledged, cloud=True) is not None, "nobody can acknowledge it here"
+    assert refuse_sending(terms, IN_FORCE, acknowledged) is not None, "nobody can acknowledge it here"
 
 
 # KNT and DNT
 
 
 def test_KNT_15_days_declared_individual_numbers_need_an_acknowledgement() -> None:
-    _, terms, entitlement = contract("knet")
+    _, terms, _ = contract("knet")
     declared = SourceFacts(("folder:/srv",), my_number=True)
-    refused = refuse_source(terms, entitlement, declared, cloud=True)
+    refused = refuse_sending(terms, IN_FORCE, declared)
     assert refused is not None and refused.clause == "33-1"
     known = SourceFacts(("folder:/srv",), my_number=True, acknowledged=True)
-    assert refuse_source(terms, entitlement, known, cloud=True) is None
+    assert refuse_sending(terms, IN_FORCE, known) is None
 
 
 def test_KNT_16_without_a_capacity_nothing_is_ever_held() -> None:

@@ -117,13 +117,33 @@ class Contracted:
         slot = next(one for one in self.box.state.slots("backup") if one.planned_at == at)
         return [one.kind.value for one in requests], slot.outcome.value, slot.cause, slot.clause
 
+    def second_source(self) -> str:
+        """Another folder with a file, designated."""
+        folder = self.folder / "other"
+        folder.mkdir(exist_ok=True)
+        (folder / "plan.txt").write_text("plan")
+        config = self.box.settings.file
+        if str(folder) not in config.read_text():
+            config.write_text(config.read_text() + f'\n[[folders]]\npath = "{folder}"\n')
+            self.box.close()
+            self.box = Box.open(config, clock=lambda: self.now)
+            self.box.designate(f"folder:{folder}")
+        return f"folder:{folder}"
+
+    def in_cloud(self) -> list[str]:
+        """The sources that have snapshots in the cloud."""
+        return sorted({f"folder:{path}" for each in self.box.open_cloud().snapshots() for path in each.paths})
+
+    def problem_texts(self) -> list[tuple[str, str]]:
+        facts = gather(self.box, Moment(self.now, sources=self.box.known_sources()))
+        return [(one.code, str(one.what)) for one in compose(facts, self.now).problems]
+
     def evidence(self, kind: str) -> list[dict[str, Any]]:
         lines = (self.folder / "state" / "evidence.jsonl").read_bytes().splitlines()
         return [entry["payload"] for entry in map(json.loads, lines) if entry["kind"] == kind]
 
     def problems(self) -> list[str]:
-        facts = gather(self.box, Moment(self.now, sources=self.box.known_sources()))
-        return [one.code for one in compose(facts, self.now).problems]
+        return [code for code, _ in self.problem_texts()]
 
 
 @pytest.fixture
@@ -338,11 +358,67 @@ def test_KNT_15_individual_numbers_need_a_recorded_acknowledgement(make: Callabl
     one = make("knet")
     found = one.box.find_source(one.source_id).found
     one.box.policies.choose(found, "my_number", ["contained"])
-    report = one.backup()
-    assert report.error is not None and "33-1" in str(report.error.what)
+    one.fill(1000)
+    other = one.second_source()
+    assert one.do(BackupJob(other)).outcome is one.backup().outcome is Outcome.DONE, "the vault keeps both"
+    report = one.do(ReplicateJob())
+    assert (len(report.details["snapshots"]), report.details["held_count"]) == (1, 1), "the other goes on"
+    assert one.in_cloud() == [other]
+    (told,) = (text for code, text in one.problem_texts() if code == "source.held-back")
+    assert "33-1" in told
     acknowledge_my_number(one.box.agreement, one.box.state, found, "総務部長 花田", one.now)
-    assert one.backup().outcome is Outcome.DONE
+    assert one.do(ReplicateJob()).details["held_count"] == 0
+    assert one.in_cloud() == sorted([other, one.source_id])
+    assert "source.held-back" not in one.problems()
     assert one.evidence("my-number.acknowledged") == [{"source": found.id, "by": "総務部長 花田"}]
+
+
+def test_MJS_15_what_is_declared_stays_in_the_vault_and_the_rest_is_sent(make: Callable[..., Contracted]) -> None:
+    one = make("mjs")
+    one.fill(50_000)
+    other = one.second_source()
+    one.box.policies.choose(one.box.find_source(one.source_id).found, "my_number", ["contained"])
+    note = one.box.find_source(one.source_id).found.note
+    assert note is not None and "(26)" in str(note)
+    for source in (one.source_id, other):
+        assert one.do(BackupJob(source)).outcome is Outcome.DONE
+    assert one.do(ReplicateJob()).details["held_count"] == 1
+    assert one.in_cloud() == [other]
+    before = stored(one)
+    _, result, cause, clause = one.run(japan(2026, 6, 10, 2))
+    assert (result, cause, clause) == ("skipped_suspended", "suspension", "26")
+    assert stored(one) == before
+
+
+def test_MJS_15_without_a_vault_it_is_not_collected_at_all(make: Callable[..., Contracted]) -> None:
+    one = make("mjs")
+    one.box.policies.choose(one.box.find_source(one.source_id).found, "my_number", ["contained"])
+    config = one.box.settings.file
+    password = f'password_file = "{one.folder}/password"\n'
+    vault = f'[vault]\npath = "{one.folder}/vault"\n{password}'
+    config.write_text(config.read_text().replace(vault, "").replace("[cloud]\n", f"[cloud]\n{password}"))
+    one.box.close()
+    one.box = Box.open(config, clock=lambda: one.now)
+    assert not one.box.find_source(one.source_id).found.collectable
+
+
+@pytest.mark.parametrize("service", ["ksg", "mjs"])
+def test_a_suspension_of_one_device_holds_back_that_device_and_is_resumed(
+    make: Callable[..., Contracted], service: str
+) -> None:
+    one = make(service, **({"devices": [BOX], "capacity": "900 MB"} if service == "ksg" else {}))
+    one.fill(40_000)
+    for source in (one.source_id, other := one.second_source()):
+        assert one.do(BackupJob(source)).outcome is Outcome.DONE
+    one.told("suspension", 1, suspension="provision", scope="device:source", starts_at="2026-05-20T09:00:00+09:00")
+    assert one.box.contract.standing.against(Action.UPLOAD) is None, "the box as a whole may send"
+    assert one.do(ReplicateJob()).details["held_count"] == 1
+    assert one.in_cloud() == [other]
+    assert "source.held-back" in one.problems()
+    one.now += timedelta(hours=1)
+    one.told("resumption", 2, of=1, resumes_at=one.now.isoformat())
+    assert one.do(ReplicateJob()).details["held_count"] == 0
+    assert one.in_cloud() == sorted([other, one.source_id])
 
 
 def test_a_capacity_that_the_provider_counts_otherwise(make: Callable[..., Contracted]) -> None:

@@ -398,3 +398,34 @@ def test_a_job_that_broke_off_is_evidence_at_the_next_start(site: Site) -> None:
     assert memory.interrupted(site.now, found) == (BackupJob("folder:/a"),)
     (record,) = site.evidence("job.interrupted")
     assert (record["job"], record["kind"], record["started_at"]) == ("job-1", "backup", site.now.isoformat())
+
+
+def test_a_device_that_is_suspended_and_resumed_has_the_replication_begin_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.contracted.box_id", lambda: BOX)
+    site.bought("ksg", devices=[BOX])
+    source = f"folder:{site.source}"
+
+    async def work() -> None:
+        keeper = site.keeper()
+        site.supervisor.submit(ReplicateJob())
+        await settle()
+        window = {"suspension": "provision", "scope": f"device:{BOX}", "starts_at": site.now.isoformat()}
+        await keeper.take(site.directive("suspension", **window), "test")
+        await settle()
+        assert site.ended == [("replicate", Outcome.CANCELLED)], "it did not know of this"
+        assert site.running() == ["replicate"], "and the other devices go on"
+        keeper.look()
+        await settle()
+        assert len(site.ended) == 1, "told once"
+        await keeper.take(site.directive("resumption", of=1, resumes_at=site.now.isoformat()), "test")
+        await settle()
+        assert site.running() == ["replicate"]
+        assert [one["sources"] for one in site.evidence("sources.held")] == [
+            [{"source": source, "clause": "13-2"}],
+            [],
+        ]
+
+    site.box.known_sources()
+    looped(work)

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage
 from appliance.daemon.forgotten import Forgotten
+from appliance.daemon.held import that_stay
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, error_to_json
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
@@ -34,6 +35,7 @@ def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> Job
                 forgotten=forgotten.ids,
                 together=lambda: _cloud_lock(box, cloud),
                 alone=lambda: _cloud_lock(box, cloud, exclusive=True),
+                stays=that_stay(box),
                 on_progress=on_progress,
                 cancelled=is_cancelled,
             )
@@ -83,6 +85,8 @@ def _replication_report(report: ReplicationReport, capacity: dict[str, Any], clo
             for one in report.refused[:LISTED]
         ],
         "refused_count": len(report.refused),
+        "held": list(report.held[:LISTED]),
+        "held_count": len(report.held),
         "findings": [{"subject": one.subject, "what": one.what.to_json()} for one in report.findings[:LISTED]],
         "findings_count": len(report.findings),
         "deleted": report.deleted,
