@@ -27,13 +27,16 @@ from appliance.contract.collection import network_findings
 from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
 from appliance.contract.directive import Amendment, Directive, MalformedDirective, Recorded
 from appliance.contract.entitlement import Entitlement, MalformedEntitlement
+from appliance.contract.matters import Matter
 from appliance.contract.profile import Meter, ServiceProfile
 from appliance.contract.terms import Terms
+from appliance.credentials import Credentials
 from appliance.directives import Directives
 from appliance.entitlements import Entitlements, NoEntitlement
 from appliance.errors import KurabakoError
 from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
+from appliance.matters import Matters
 from appliance.metering import Metering
 from appliance.settings import ContractSettings
 from appliance.state import State
@@ -124,6 +127,7 @@ class Agreement:
         profiles: Callable[[], Mapping[str, ServiceProfile]],
         clock: Callable[[], datetime],
         cloud: str = "",
+        key: Callable[[], tuple[str, str] | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._cloud = cloud
@@ -131,6 +135,8 @@ class Agreement:
         self._find_profiles = profiles
         self._begun = (state_dir / "state.db").exists
         self.metering = Metering(state)
+        self.matters = Matters(state=state, begun=self._begun, record=self.record, history=self.history)
+        self.credentials = Credentials(key=key, state=state, begun=self._begun, record=self.record)
         self.evidence = EvidenceLog(state_dir / "evidence.jsonl", clock)
         self.entitlements = Entitlements(
             key_file=settings.provider_key_file,
@@ -188,10 +194,15 @@ class Agreement:
         found = (
             *findings(profile, capacity, figures),
             *network_findings(terms, entitlement, self._cloud, None, now),
+            *self.credentials.findings(terms, now),
         )
         standing = judge(Case(terms, entitlement, mine, now, found, clock_trusted=trusted))
         reserve, off = self._reserve(profile, capacity, figures), switched_off(mine, terms, now)
         return Contract(profile, capacity, reserve, standing, entitlement, plugins_off=off)
+
+    def all_matters(self, contract: Contract) -> tuple[Matter, ...]:
+        """What is to be settled with the provider, and what was. Raises `StateError`."""
+        return self.matters.known(self.directives.recorded(), contract.terms)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Adds to the evidence. That it cannot be written stops no work; `kurabako diagnose` finds it."""

@@ -135,6 +135,7 @@ class Box:
             profiles=self.plugins.profiles,
             clock=self.clock,
             cloud=self.cloud_location,
+            key=lambda: self.settings.cloud.key() if self.settings.cloud is not None else None,
         )
 
     @property

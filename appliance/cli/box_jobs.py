@@ -9,6 +9,8 @@ import typer
 
 from appliance.cli.box_session import daemon_of, is_served_by_another, opened_box, run_jobs
 from appliance.cli.context import JsonOption, TargetOption, printer
+from appliance.contract.purposes import Actor, RestorePurpose
+from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T
 
 if TYPE_CHECKING:
@@ -77,6 +79,19 @@ def replicate(
         run_jobs(printer(context, as_json), box, "replicate", {"limit": rate}, lambda: [ReplicateJob(rate)])
 
 
+class BadOrder(KurabakoError):
+    """What was given is no order's number."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+def _order(number: str) -> str:
+    if len(number) > 64 or not number.isprintable():
+        raise BadOrder(T("--order takes a number of up to 64 characters."), safe=T("Nothing was restored."))
+    return number
+
+
 def restore(
     context: typer.Context,
     snapshot: Annotated[
@@ -84,9 +99,18 @@ def restore(
     ],
     target: TargetOption,
     place: FromOption = Place.VAULT,
+    purpose: Annotated[
+        RestorePurpose, typer.Option("--for", help=T("What it is for, where others than you restore.").message)
+    ] = RestorePurpose.RECOVERY,
+    actor: Annotated[
+        Actor, typer.Option("--by", help=T("Who has it done: customer, provider or maker.").message)
+    ] = Actor.CUSTOMER,
+    order: Annotated[
+        str, typer.Option("--order", parser=_order, help=T("The number of the paid order for it.").message)
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Never refused for want of capacity."""
+    """Never refused for want of capacity. What others than the customer do may need an order or an option."""
     from appliance.daemon.requests import RestoreJob
 
     name, _, path = snapshot.partition(":")
@@ -95,12 +119,16 @@ def restore(
         "path": path,
         "target": target,
         "cloud": place is Place.CLOUD,
+        "purpose": purpose.value,
+        "actor": actor.value,
+        "order": order,
     }
+    request = RestoreJob(**{**arguments, "purpose": purpose, "actor": actor})
     with opened_box(context) as box:
         # The service may write nowhere but in its own folders. Whoever asks for files has them written as themselves,
         # and to a share with the password that they have in their environment.
         here = is_served_by_another(box) or "://" in target
-        run_jobs(printer(context, as_json), box, "restore", arguments, lambda: [RestoreJob(**arguments)], here=here)
+        run_jobs(printer(context, as_json), box, "restore", arguments, lambda: [request], here=here)
 
 
 def check(

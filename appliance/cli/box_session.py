@@ -240,6 +240,7 @@ def _print(out: Printer, ended: Sequence[EndedJob]) -> None:
         else:
             out.note(T("{title}: {summary}", title=_TITLES[job.kind], summary=report.error.what))
             out.note(*(part for part in (report.error.safe, report.error.todo) if part is not None))
+        out.say(*(Text.from_json(one) for one in report.details.get("remarks", ())))
         out.note(*_particulars(report.details))
 
 

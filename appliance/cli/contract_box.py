@@ -169,6 +169,7 @@ _ROLES = {
     "administrator": T("Administrator"),
     "responsible_person": T("Responsible person"),
     "information_officer": T("Information officer"),
+    "provider": T("The provider's desk"),
 }
 
 

@@ -37,6 +37,7 @@ GROUPS: Mapping[str, str] = {
     "settings": "appliance.cli.settings",
     "repo": "appliance.cli.repo",
     "contract": "appliance.cli.contract",
+    "credentials": "appliance.cli.credentials",
     "evidence": "appliance.cli.evidence",
     "report": "appliance.cli.report",
 }

@@ -22,11 +22,12 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 
 
 class Role(StrEnum):
-    """What a contact is to the contract: 管理者, 利用責任者, or somebody to be informed."""
+    """What a contact is to the contract: 管理者, 利用責任者, 情報取扱責任者, or the provider's own desk."""
 
     ADMINISTRATOR = "administrator"
     RESPONSIBLE_PERSON = "responsible_person"
     INFORMATION_OFFICER = "information_officer"
+    PROVIDER = "provider"
 
 
 class ConnectionType(StrEnum):
@@ -336,6 +337,12 @@ class Support(Rule):
     closes: time
     calendar: Calendar
     faults_url: Annotated[str, Field(pattern=r"^https://")] | None = None
+
+
+class Language(Rule):
+    """The only language in which the provider answers; what is written for it is in this one."""
+
+    of: Literal["ja", "en"]
 
 
 class Routing(Rule):

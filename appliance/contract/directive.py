@@ -80,6 +80,18 @@ class Channel(StrEnum):
     PAPER = "paper"
 
 
+class Topic(StrEnum):
+    """What a notice is about, where something follows from it."""
+
+    GENERAL = "general"
+    ENQUIRY = "enquiry"
+    """The customer is to answer."""
+    UNPAID = "unpaid"
+    """The fee that was due on `due_on` is not paid."""
+    OUTAGE = "outage"
+    """The provider knew of an outage from `known_at` on."""
+
+
 class Directive(Document):
     """What every directive says. Moments are UTC, days Japan's."""
 
@@ -246,7 +258,18 @@ class Notice(Directive):
     channel: Annotated[Channel, Field(strict=False)] = Channel.MAIL
     sent_at: Moment
     """When it was sent, or posted on the web."""
+    topic: Annotated[Topic, Field(strict=False)] = Topic.GENERAL
     answer_by: CalendarDate | None = None
+    due_on: CalendarDate | None = None
+    known_at: Moment | None = None
+
+    @model_validator(mode="after")
+    def _says_what_it_is_about(self) -> Notice:
+        if (self.topic is Topic.UNPAID) != (self.due_on is not None):
+            raise ValueError(T("due_on belongs to the topic unpaid"))
+        if (self.topic is Topic.OUTAGE) != (self.known_at is not None):
+            raise ValueError(T("known_at belongs to the topic outage"))
+        return self
 
 
 class PluginOff(Directive):

@@ -42,12 +42,15 @@ TOLERANCE = timedelta(minutes=5)
 """How far the provider's clock and the box's may be apart."""
 
 
+Mail = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+
+
 class Contact(Document):
-    """A person of the customer who is told things."""
+    """A person who is told things: of the customer, or (`provider`) of the provider."""
 
     role: Annotated[Role, Field(strict=False)]
     name: Name
-    mail: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    mail: Mail | None = None
 
 
 class Account(Document):
@@ -57,6 +60,8 @@ class Account(Document):
     buckets: Annotated[tuple[Id, ...], Field(strict=False, max_length=100)] = ()
     viewers: Annotated[tuple[Name, ...], Field(strict=False, max_length=100)] = ()
     """Who may see what is in them; none is said to be nobody in particular."""
+    mail: Mail | None = None
+    """Where its user (認定利用者) is told what the provider makes known."""
 
 
 class Option(Document):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from appliance.contract.civil import next_month
 from appliance.contract.entitlement import Entitlement
-from appliance.contract.terms import Fees
+from appliance.contract.terms import Fees, Terms
 
 
 class MonthlyFee(NamedTuple):
@@ -47,3 +47,11 @@ def fee_of(month: date, fees: Fees, entitlement: Entitlement) -> int | None:
     if not known:
         return None
     return next((fee.amount for fee in reversed(known) if fee.since <= month), 0)
+
+
+def monthly_fee(day: date, terms: Terms, entitlement: Entitlement) -> int | None:
+    """The basic monthly fee on a day, in yen, also where the terms themselves say nothing of fees; None: unknown."""
+    if terms.fees is not None:
+        return fee_of(day, terms.fees, entitlement)
+    agreed = sorted((fee.effective_on, fee.amount) for fee in entitlement.fees if fee.kind == "monthly")
+    return next((amount for since, amount in reversed(agreed) if since <= day), None)

@@ -337,6 +337,7 @@ class Terms(Table):
     information: conduct.Information | None = None
     remote_support: conduct.RemoteSupport | None = None
     support: conduct.Support | None = None
+    language: conduct.Language | None = None
     routing: conduct.Routing | None = None
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.contract.box_state import BoxState
 from appliance.contract.directive import DirectiveKind
+from appliance.contract.matters import MatterKind
 from appliance.text import T
 
 STATES = {
@@ -32,4 +33,15 @@ DIRECTIVES = {
     DirectiveKind.TERMS_CHANGE: T("Change of the terms"),
     DirectiveKind.NOTICE: T("Notice"),
     DirectiveKind.PLUGIN_OFF: T("Plugin off"),
+}
+
+MATTERS = {
+    MatterKind.OUTAGE: T("Outage"),
+    MatterKind.FAULT: T("Fault"),
+    MatterKind.INTRUSION_RISK: T("Risk of an intrusion"),
+    MatterKind.INTRUSION: T("Intrusion"),
+    MatterKind.VIRUS: T("Virus"),
+    MatterKind.LEAK: T("Leaked key"),
+    MatterKind.ENQUIRY: T("Enquiry of the provider"),
+    MatterKind.UNPAID: T("Unpaid fee"),
 }

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from appliance.contract.box_state import Action
+from appliance.contract.purposes import Actor, RestorePurpose
 from appliance.status.model import JobKind
 
 
@@ -43,12 +44,18 @@ class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate
 
 
 class RestoreJob(msgspec.Struct, frozen=True, tag_field="kind", tag="restore", forbid_unknown_fields=True):
-    """Restore `snapshot` (an id, its beginning, or `latest`), below `path` if given, into the folder `target`."""
+    """Restore `snapshot` (an id, its beginning, or `latest`), below `path` if given, into the folder `target`.
+
+    `purpose` and `actor` are what it is for and who has it done, `order` the number of a paid order, as the terms ask.
+    """
 
     snapshot: str
     target: str
     path: str = ""
     cloud: bool = False
+    purpose: RestorePurpose = RestorePurpose.RECOVERY
+    actor: Actor = Actor.CUSTOMER
+    order: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     @property
     def kind(self) -> JobKind:

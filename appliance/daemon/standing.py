@@ -15,9 +15,11 @@ from appliance.contract.terms import Terms
 from appliance.contract.words import DIRECTIVES, STATES
 from appliance.daemon.ending import ERASED
 from appliance.daemon.held import held_problems
+from appliance.daemon.matters import matter_problems
 from appliance.directives import Taken
 from appliance.errors import KurabakoError
 from appliance.status.model import ContractEvent, ContractStatus, Problem, Severity
+from appliance.status.notices import TOLD
 from appliance.text import T
 
 NEWS = timedelta(days=30)
@@ -75,6 +77,7 @@ def contract_problems(box: Box, contract: Contract) -> Iterator[Problem]:
     yield from held_problems(box, contract)
     yield from _ending(box, contract)
     yield from _made_known(box, contract)
+    yield from matter_problems(box, contract)
 
 
 def _problem(condition: Condition, code: str, severity: Severity) -> Problem:
@@ -148,7 +151,7 @@ def _told(taken: Taken, terms: Terms) -> Problem:
         if rule is not None and rule.exit_clause is not None:
             todo = T("You may leave the contract instead ({clause}).", clause=rule.exit_clause)
     received_at, number = taken.recorded.received_at, str(taken.recorded.number)
-    return Problem("directive.told", Severity.INFO, what, received_at, subject=number, todo=todo)
+    return Problem(TOLD, Severity.INFO, what, received_at, subject=number, todo=todo)
 
 
 def _irregular(taken: Taken) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from appliance.agreement import Agreement
 from appliance.daemon.jobs import JobReport
@@ -31,6 +32,8 @@ def witness(
             "error": report.error.code if report.error is not None else None,
         },
     )
+    if isinstance(request, RestoreJob):
+        agreement.record("restore", _restored(job_id, request, report))
     if isinstance(request, UpkeepJob) and report.details.get("forgotten"):
         agreement.record("snapshots.forgotten", {"job": job_id, "snapshots": report.details["forgotten"]})
     if "capacity" not in report.details:
@@ -45,6 +48,22 @@ def witness(
             "capacity.refused",
             {"job": job_id, **{name: refused[name] for name in ("snapshot", "needed_bytes", "left_bytes")}},
         )
+
+
+def _restored(job_id: str, request: RestoreJob, report: JobReport) -> dict[str, Any]:
+    """Who had what restored, for what and whither; how much arrived, each file verified by its hash."""
+    return {
+        "job": job_id,
+        "purpose": request.purpose.value,
+        "actor": request.actor.value,
+        "order": request.order,
+        "snapshot": request.snapshot,
+        "from": "cloud" if request.cloud else "vault",
+        "whole": not request.path,
+        "target": request.target,
+        "files": report.details.get("files", 0),
+        "failures": report.details.get("failures_count", 0),
+    }
 
 
 def _which(job_id: str, request: JobRequest) -> dict[str, str]:

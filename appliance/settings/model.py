@@ -126,6 +126,14 @@ class CloudSettings(Section):
             raise ValueError(T("access_key_id and secret_access_key_file belong together: set both or neither"))
         return self
 
+    def key(self) -> tuple[str, str] | None:
+        """The access key's id and secret; None without one, or while its file is not there."""
+        if self.access_key_id is None or self.secret_access_key_file is None:
+            return None
+        if not self.secret_access_key_file.path().exists():
+            return None
+        return self.access_key_id, self.secret_access_key_file.read().get_secret_value()
+
     def options(self) -> dict[str, Any]:
         """What `PluginManager.open_storage` is given; reads the secret, so it may raise `SettingsError`."""
         options: dict[str, Any] = {"part_limit": self.part_limit}

@@ -7,6 +7,9 @@ from appliance.status.model import Outcome, Problem, Severity, Status
 from appliance.status.outputs import Notice
 from appliance.text import T, Text
 
+TOLD = "directive.told"
+"""The code of what the provider made known, which a person is told of although nothing is wrong."""
+
 _SCALES = {
     "capacity": (
         "capacity.forecast",
@@ -29,7 +32,7 @@ def notices(previous: Status | None, current: Status) -> list[Notice]:
     told = [
         _begun(current, problem)
         for key, problem in after.items()
-        if problem.severity is not Severity.INFO and (key not in before or _step(problem) > _step(before[key]))
+        if _is_news(problem) and (key not in before or _step(problem) > _step(before[key]))
     ]
     ended = [
         _ended(current, problem)
@@ -37,6 +40,10 @@ def notices(previous: Status | None, current: Status) -> list[Notice]:
         if problem.severity is not Severity.INFO and key not in after
     ]
     return told + ended
+
+
+def _is_news(problem: Problem) -> bool:
+    return problem.severity is not Severity.INFO or problem.code == TOLD
 
 
 def may_unplug(status: Status, source_id: str, outcome: Outcome) -> list[Notice]:

@@ -29,7 +29,7 @@ from appliance.daemon.work.holding import heeding_holds, held_report, modes_agai
 from appliance.daemon.work.refill import refill
 from appliance.daemon.work.repair import repair
 from appliance.daemon.work.replicate import replicate
-from appliance.daemon.work.restore import restore
+from appliance.daemon.work.restore import require_restorable, restore
 from appliance.daemon.work.upkeep import upkeep
 from appliance.daemon.work.verify import verify
 from appliance.errors import KurabakoError
@@ -104,6 +104,8 @@ def require_sensible(box: Box, request: JobRequest) -> None:
     action = action_of(request, has_vault=box.has_vault)
     if action is not None and box.has_cloud:
         box.contract.require(action, box.cloud_location)
+    if isinstance(request, RestoreJob):
+        require_restorable(box, request)
     match request:
         case BackupJob():
             box.require_designated(request.source)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from typing import Any
 
 from appliance.box import Box
+from appliance.contract.civil import civil_day
+from appliance.contract.restores import refuse_restore, remarks
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.requests import RestoreJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, Cancelled, OnProgress, open_to_read, reading
-from appliance.errors import ExitCode
+from appliance.errors import ExitCode, KurabakoError
 from appliance.plugins.places import open_target_at
 from appliance.restore import RestoreReport, execute_restore, plan_restore
 from appliance.status.model import Outcome
@@ -17,7 +20,30 @@ from appliance.text import T
 from appliance.units import format_size
 
 
+class NotRestorable(KurabakoError):
+    """The terms bind such a restore to something that is missing."""
+
+    code = "restore.not-agreed"
+
+
+def require_restorable(box: Box, job: RestoreJob) -> None:
+    """Raises `NotRestorable` where the terms do not let this be restored for this, by whoever asks; it is recorded."""
+    contract = box.contract
+    today = civil_day(box.clock())
+    refused = refuse_restore(contract.terms, contract.entitlement, job.purpose, job.actor, job.order, today)
+    if refused is None:
+        return
+    asked = {"purpose": job.purpose.value, "actor": job.actor.value, "clause": refused.clause}
+    box.agreement.record("restore.refused", asked)
+    raise NotRestorable(
+        refused.sentence,
+        safe=T("Nothing was restored, and nothing was changed."),
+        todo=T("The customer can restore its own data at any time: kurabako restore"),
+    )
+
+
 def restore(box: Box, job: RestoreJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
+    require_restorable(box, job)
     repository = open_to_read(box, cloud=job.cloud)
     with (
         closing(repository.storage),
@@ -27,10 +53,11 @@ def restore(box: Box, job: RestoreJob, on_progress: OnProgress, is_cancelled: Ca
         snapshot = repository.find_snapshot(job.snapshot)
         plan = plan_restore(repository, snapshot, job.path, target)
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=is_cancelled)
-    return _restore_report(report, snapshot.id, job.target)
+    told = [one.to_json() for one in remarks(box.contract.terms)]
+    return _restore_report(report, snapshot.id, job.target, told)
 
 
-def _restore_report(report: RestoreReport, snapshot: str, target: str) -> JobReport:
+def _restore_report(report: RestoreReport, snapshot: str, target: str, told: list[dict[str, Any]]) -> JobReport:
     figures = {"files": report.files, "size": format_size(report.bytes), "target": target}
     if report.outcome is Outcome.CANCELLED:
         return JobReport(
@@ -53,6 +80,7 @@ def _restore_report(report: RestoreReport, snapshot: str, target: str) -> JobRep
         "target": target,
         "files": report.files,
         "bytes": report.bytes,
+        "remarks": told,
         "failures_count": len(report.failures),
         "failures": [{"path": one.path, "why": one.why.to_json()} for one in report.failures[:LISTED]],
     }
