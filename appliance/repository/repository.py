@@ -42,6 +42,9 @@ LATEST = "latest"
 
 _SHORTEST_PREFIX = 4
 
+_INDEX_READERS = 2
+"""Threads that read index files: what one makes of a file, 8 MB of JSON, takes longer to take in than to read."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -185,7 +188,7 @@ class Repository:
         infos = self.list_files(FileType.INDEX)
         total = sum(info.size for info in infos)
         done = 0
-        for info, json in overlapped(self.load_json, infos):
+        for info, json in overlapped(self.load_json, infos, _INDEX_READERS):
             try:
                 self.index.add_indexed(read_index(json))
             except DamagedData as damage:

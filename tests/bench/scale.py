@@ -28,6 +28,7 @@ from appliance.cli.repo_look import print_files
 from appliance.replication.plan import plan_replication
 from appliance.repository import BlobType, Repository
 from appliance.repository.indexfile import MAX_BLOBS
+from appliance.repository.memory import prepare_process
 from appliance.repository.repository import utc_now
 from appliance.storage.memory import MemoryStorage
 from appliance.upkeep.prune import plan_prune
@@ -123,6 +124,7 @@ class Figures:
 
 
 def measured(work: Work, folder: Path, shape: Shape) -> Figures:
+    prepare_process()
     start_bytes = _memory("VmRSS")
     start = time.monotonic()
     count, held = work(folder, shape)

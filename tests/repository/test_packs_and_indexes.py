@@ -1,10 +1,9 @@
-"""Packs, index files and the index in memory."""
+"""Packs and index files."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections import defaultdict
 
 import msgspec
 import pytest
@@ -12,9 +11,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.repository import BlobLocation, BlobType, DamagedData
+from appliance.repository import BlobType, DamagedData
 from appliance.repository.crypto import OVERHEAD, MasterKey, Sealer
-from appliance.repository.index import Index
 from appliance.repository.indexfile import decode_index, encode_index
 from appliance.repository.pack import PackedBlob, decode_header, encode_header, finish_pack, pack_size, read_header
 from appliance.repository.unpacked import decode_unpacked, encode_unpacked
@@ -138,48 +136,3 @@ def test_a_bomb_is_not_unpacked() -> None:
         frame = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(300)) + bomb.flush()
         with pytest.raises(DamagedData):
             decode_unpacked(b"\2" + frame)
-
-
-# --- the index in memory -------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(ids, packs()), unique_by=lambda pack: pack[0]))
-def test_the_index_knows_every_copy(contents: list[tuple[bytes, list[PackedBlob]]]) -> None:
-    index = Index()
-    expected: dict[tuple[BlobType, bytes], list[BlobLocation]] = defaultdict(list)
-    for pack_id, blobs in contents:
-        index.add_pack(pack_id, blobs)
-        index.add_pack(pack_id, blobs)
-        for kind, blob_id, offset, length, uncompressed in blobs:
-            expected[kind, blob_id].append(BlobLocation(pack_id, offset, length, uncompressed or None))
-    for (kind, blob_id), locations in expected.items():
-        assert index.has(kind, blob_id)
-        assert sorted(index.locations(kind, blob_id), key=repr) == sorted(locations, key=repr)
-    for kind in BlobType:
-        assert index.count(kind) == len(list(index.blobs(kind)))
-        assert {blob_id for blob_id, _ in index.blobs(kind)} == {i for k, i in expected if k is kind}
-    assert set(index.packs()) == {pack_id for pack_id, _ in contents}
-
-
-def test_a_crowded_bucket_stays_searchable() -> None:
-    index = Index()
-    blob_ids = [b"\0\0" + os.urandom(30) for _ in range(3000)]
-    for number, blob_id in enumerate(blob_ids):
-        index.add_pack(number.to_bytes(32, "big"), [PackedBlob(BlobType.DATA, blob_id, 0, 100, 0)])
-        if number % 7 == 0:
-            assert index.has(BlobType.DATA, blob_ids[number // 2])
-    assert all(index.has(BlobType.DATA, blob_id) for blob_id in blob_ids)
-    assert not any(index.has(BlobType.TREE, blob_id) for blob_id in blob_ids)
-    assert not any(index.has(BlobType.DATA, b"\0\0" + os.urandom(30)) for _ in range(1000))
-    for number in (0, 1, 2999):
-        assert index.locations(BlobType.DATA, blob_ids[number])[0].pack_id == number.to_bytes(32, "big")
-
-
-def test_an_id_that_lies_across_two_records_is_not_found() -> None:
-    index = Index()
-    blob_id = b"\0\0" + b"\7" * 30
-    index.add_pack(bytes(32), [PackedBlob(BlobType.DATA, blob_id, 0, 100, 0)] * 2)
-    record = struct.pack("<32sIIII", blob_id, 0, 0, 100, 0)
-    across = (record + record)[34:66]
-    assert across[:2] == blob_id[:2]
-    assert not index.has(BlobType.DATA, across)

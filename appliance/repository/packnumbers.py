@@ -1,0 +1,64 @@
+"""The packs that an index knows: their ids by number, and their numbers by id.
+
+A list and a dictionary would take 160 bytes a pack. This takes 32 for the id and, as a table of numbers that is
+searched from the place which the id's hash says, 8 to 16 more.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+from appliance.repository.growing import GrowingMemory
+from appliance.repository.ids import ID_SIZE
+
+
+class PackNumbers:
+    """Pack ids, numbered from 0 in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._ids = GrowingMemory()
+        self._table = array("I", bytes(4 * 64))
+        """Numbers, counted from 1; 0 is a free place. At least half of them are free."""
+
+    def __len__(self) -> int:
+        return self._ids.used // ID_SIZE
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._ids.bytes[number * ID_SIZE : (number + 1) * ID_SIZE]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __contains__(self, pack_id: bytes) -> bool:
+        return self._table[self._place(pack_id)] != 0
+
+    def add(self, pack_id: bytes) -> int:
+        """The number of a pack that is not known yet."""
+        self._ids.add(pack_id)
+        count = len(self)
+        if count * 2 > len(self._table):
+            self._table = array("I", bytes(8 * len(self._table)))
+            for number, known in enumerate(self, 1):
+                self._table[self._place(known)] = number
+        else:
+            self._table[self._place(pack_id)] = count
+        return count - 1
+
+    def number(self, pack_id: bytes) -> int | None:
+        """The number of this pack; None when it is not known."""
+        return self._table[self._place(pack_id)] - 1 if pack_id in self else None
+
+    def _place(self, pack_id: bytes) -> int:
+        """Where the table holds this pack, or would.
+
+        Python's hash says where to begin, which nobody outside this process can foresee.
+        """
+        table, ids = self._table, self._ids.bytes
+        last = len(table) - 1
+        place = hash(pack_id) & last
+        while number := table[place]:
+            if ids[(number - 1) * ID_SIZE : number * ID_SIZE] == pack_id:
+                break
+            place = (place + 1) & last
+        return place
