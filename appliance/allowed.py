@@ -23,8 +23,9 @@ def allowed(detail: ErrorDetails) -> Text | str:
         name, text = limits
         limit = context[name]
         return Text(text.message, {"limit": f"{limit:g}" if isinstance(limit, float) else limit})
-    if kind in ("literal_error", "enum"):
-        return T("write one of {choices}", choices=context["expected"].replace(" or ", ", "))
+    choices = context.get("expected") or context.get("expected_tags")
+    if choices is not None:
+        return T("write one of {choices}", choices=choices.replace(" or ", ", "))
     return T("this is not allowed ({message})", message=detail["msg"])
 
 
@@ -35,12 +36,17 @@ _SWITCH = T("write true or false, without quotes")
 _LIST = T('write a list in brackets, such as ["one", "two"]')
 _TABLE = T("this is a table: write its settings below its name in brackets")
 
+_DATE = T("write a date such as 2026-05-20")
+_MOMENT = T("write a moment with its offset, such as 2026-05-20T09:00:00+09:00")
+_TIME = T("write a time of day such as 22:00")
+
 _SIMPLE: Mapping[str, Text] = {
     "string_type": _TEXT,
     "path_type": _TEXT,
     "is_instance_of": _TEXT,
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
+    "int_parsing_size": T("write a number that is not so long"),
     "int_from_float": _WHOLE,
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
@@ -53,6 +59,18 @@ _SIMPLE: Mapping[str, Text] = {
     "dict_type": _TABLE,
     "model_type": _TABLE,
     "model_attributes_type": _TABLE,
+    "date_type": _DATE,
+    "date_parsing": _DATE,
+    "date_from_datetime_parsing": _DATE,
+    "date_from_datetime_inexact": _DATE,
+    "datetime_type": _MOMENT,
+    "datetime_parsing": _MOMENT,
+    "datetime_from_date_parsing": _MOMENT,
+    "timezone_aware": _MOMENT,
+    "time_type": _TIME,
+    "time_parsing": _TIME,
+    "missing": T("this is missing"),
+    "union_tag_not_found": T("its kind is missing"),
 }
 
 _LIMITS: Mapping[str, tuple[str, Text]] = {

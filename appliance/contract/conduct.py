@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from appliance.contract.business import Calendar
 from appliance.contract.rule import Clause, Period, Rule, Size, Table
+from appliance.text import T
 
 Ground = Annotated[str, Field(min_length=1, max_length=40)]
 """A reason as the terms number it: `12-1-ア`."""
@@ -153,7 +154,7 @@ class MyNumber(Rule):
     @model_validator(mode="after")
     def _someone(self) -> Self:
         if (self.by is not None) != (self.policy == "acknowledge"):
-            raise ValueError('by belongs to policy = "acknowledge", and to it alone')
+            raise ValueError(T('by belongs to policy = "acknowledge", and to it alone'))
         return self
 
 
@@ -166,7 +167,7 @@ class Objects(Rule):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.multipart_max < self.single_put_max:
-            raise ValueError("multipart_max is at least single_put_max")
+            raise ValueError(T("multipart_max must be at least single_put_max"))
         return self
 
 
@@ -199,7 +200,7 @@ class Protocols(Rule):
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if bool(self.schemes) == self.listed:
-            raise ValueError('write either schemes, such as ["https"], or listed = true')
+            raise ValueError(T('write either schemes, such as ["https"], or listed = true'))
         return self
 
 

@@ -1,53 +1,55 @@
-"""Service profiles as files: one TOML file each; a mistake is told by file, setting, value and what is allowed."""
+"""Service profiles as files: one TOML file each; every mistake is told by file, field, value and what is allowed."""
 
 from __future__ import annotations
 
-import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from appliance.contract.document import Mistaken, joined, validated
 from appliance.contract.profile import ServiceProfile
 from appliance.errors import KurabakoError
-from appliance.text import T
+from appliance.text import T, Text
 
 
 class BadProfile(KurabakoError):
-    """A profile's file cannot be used."""
+    """Profiles' files cannot be used; `mistakes` are all that is wrong with them, up to twenty a file."""
 
     code = "contract.bad-profile"
 
+    def __init__(self, mistakes: Iterable[Text]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__(
+            joined(self.mistakes),
+            safe=T("No profile of this plugin is used; what was agreed before is not changed."),
+            todo=T("Correct what is named, or ask the plugin's maker."),
+        )
+
 
 def load_profiles(folder: Path) -> tuple[ServiceProfile, ...]:
-    """Every profile in `folder` (`*.toml`), by file name. Raises `BadProfile` for the first that is wrong."""
-    return tuple(_load(file) for file in sorted(folder.glob("*.toml")))
+    """Every profile in `folder` (`*.toml`), by file name. Raises `BadProfile` with every mistake in every file."""
+    profiles: list[ServiceProfile] = []
+    mistakes: list[Text] = []
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            profiles.append(_load(file))
+        except Mistaken as error:
+            what = joined(error.mistakes)
+            mistakes.append(T("The service profile {file} is wrong: {what}.", file=file.name, what=what))
+    if mistakes:
+        raise BadProfile(mistakes)
+    return tuple(profiles)
 
 
 def _load(file: Path) -> ServiceProfile:
     try:
-        profile = ServiceProfile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadProfile(
-            T("The service profile {file} cannot be read: {error}.", file=file.name, error=str(error))
-        ) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadProfile(
-            T(
-                "The service profile {file} is wrong: {setting} = {value} ({error}).",
-                file=file.name,
-                setting=".".join(str(part) for part in first["loc"]),
-                value=json.dumps(first["input"], ensure_ascii=False, default=str),
-                error=first["msg"],
-            )
-        ) from error
+        raise Mistaken(T("it cannot be read ({error})", error=str(error))) from error
+    profile = validated(ServiceProfile, data)
     if profile.id != file.stem:
-        raise BadProfile(
-            T(
-                "The service profile {file} is wrong: its id {id} must be the file's name.",
-                file=file.name,
-                id=profile.id,
-            )
-        )
+        raise Mistaken(T("{field} = {value}: {why}", field="id", value=f'"{profile.id}"', why=_MUST_BE_THE_NAME))
     return profile
+
+
+_MUST_BE_THE_NAME = T("write the name of the file without .toml")

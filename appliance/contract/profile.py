@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from appliance.contract.rule import Table
 from appliance.contract.terms import Terms
+from appliance.text import T
 
 
 class Meter(StrEnum):
@@ -42,9 +43,9 @@ class ServiceProfile(Table):
     def _capacity_fits_the_meter(self) -> Self:
         exceeded = self.terms.capacity.exceeded if self.terms is not None and self.terms.capacity is not None else None
         if exceeded is not None and self.meter is Meter.COLLECTED and exceeded.then == "hold":
-            raise ValueError('the meter "collected" needs capacity.exceeded.then = "warn"')
+            raise ValueError(T('the meter "collected" needs capacity.exceeded.then = "warn"'))
         if exceeded is not None and self.meter is Meter.NONE:
-            raise ValueError('the meter "none" has no table capacity.exceeded')
+            raise ValueError(T('the meter "none" has no table capacity.exceeded'))
         return self
 
     @property

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from appliance.contract.civil import Span, Unit
+from appliance.text import T
 from appliance.units import parse_size
 
 _LONGEST_DAYS = 30 * 366
@@ -21,28 +22,31 @@ _RATE = re.compile(r"[01](?:\.[0-9]{1,6})?")
 
 
 def _span(value: object) -> Span:
-    span = value if isinstance(value, Span) else Span.parse(value if isinstance(value, str) else repr(value))
+    try:
+        span = value if isinstance(value, Span) else Span.parse(value if isinstance(value, str) else repr(value))
+    except ValueError:
+        raise ValueError(T("write a period such as 40 days, 1 month or 1 year")) from None
     if (span.count > _LONGEST_DAYS) if span.unit is Unit.DAY else (span.months > _LONGEST_MONTHS):
-        raise ValueError("a period of at most 30 years")
+        raise ValueError(T("write a period of at most 30 years"))
     return span
 
 
 def _positive(span: Span) -> Span:
     if span.count == 0:
-        raise ValueError("a period of nothing; write for example 1 month")
+        raise ValueError(T("write a period of more than nothing, such as 1 month"))
     return span
 
 
 def _whole_months(span: Span) -> Span:
     if span.unit is Unit.DAY:
-        raise ValueError("a number of months or years; write for example 1 month")
+        raise ValueError(T("write a number of months or years, such as 1 month"))
     return span
 
 
 def read_rate(value: object) -> Fraction:
     """A rate from its text, exact: a binary 0.146 is not 14.6 %. Raises `ValueError`."""
     if not isinstance(value, str) or _RATE.fullmatch(value) is None:
-        raise ValueError('a rate in quotes; write for example "0.146"')
+        raise ValueError(T('write a rate from 0 to 1 in quotes, such as "0.146"'))
     return Fraction(value)
 
 
@@ -51,9 +55,12 @@ def _decimal(rate: Fraction) -> str:
 
 
 def _size(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('a size in quotes; write for example "100 GB"')
-    return parse_size(value)
+    if isinstance(value, str):
+        try:
+            return parse_size(value)
+        except ValueError:
+            pass
+    raise ValueError(T('write a size in quotes, such as "100 GB"'))
 
 
 AnyPeriod = Annotated[Span, BeforeValidator(_span), PlainSerializer(str)]

@@ -16,6 +16,7 @@ from appliance.contract import conduct
 from appliance.contract.business import BusinessDays, Calendar
 from appliance.contract.civil import Deadline, before, last_day, month_end, next_month, shift_months
 from appliance.contract.rule import AnyPeriod, Clause, Months, Period, Rate, Rule, Size, Table, Yen
+from appliance.text import T
 
 
 class Term(Rule):
@@ -352,8 +353,8 @@ class Terms(Table):
         }
         for name, without in needing.items():
             if without:
-                raise ValueError(f"{name} needs the table {missing}")
+                raise ValueError(T("{name} needs the table {missing}", name=name, missing=missing))
         sold_in_units = self.capacity is not None and self.capacity.unit is not None
         if self.fees is not None and self.fees.per_unit is not None and not sold_in_units:
-            raise ValueError("fees.per_unit needs capacity.unit")
+            raise ValueError(T("fees.per_unit needs capacity.unit"))
         return self

@@ -12,6 +12,7 @@ from appliance.box import Box
 from appliance.daemon.instance import single_instance
 from appliance.daemon.notify import Notifier
 from appliance.daemon.service import Daemon
+from appliance.daemon.witness import witness_bad_profiles
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def serve_box(config: Path) -> None:
     """Serves the box of the settings file until SIGTERM or SIGINT. Raises what keeps it from starting."""
     box = Box.open(config)
     try:
+        witness_bad_profiles(box)
         box.require_sound()
         with single_instance(box.settings.box.run_dir):
             asyncio.run(_serve(box, config))

@@ -6,8 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from appliance.agreement import Agreement
+from appliance.box import Box
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.requests import JobRequest, RestoreJob, UpkeepJob
+from appliance.entitlements import KEPT_OF_REFUSED
+
+_BAD_PROFILES = "profiles.refused"
+"""The state's name for what is wrong with plugins' profiles, by the plugin's name."""
 
 _COUNTED = ("capacity_bytes", "used_bytes", "objects", "unlisted_bytes", "collected_bytes")
 
@@ -64,6 +69,16 @@ def _restored(job_id: str, request: RestoreJob, report: JobReport) -> dict[str, 
         "files": report.details.get("files", 0),
         "failures": report.details.get("failures_count", 0),
     }
+
+
+def witness_bad_profiles(box: Box) -> None:
+    """Records what is wrong with service profiles that plugins were to hand out, once each."""
+    bad = {name: str(what)[:KEPT_OF_REFUSED] for name, what in box.plugins.bad_profiles().items()}
+    known = box.state.value(_BAD_PROFILES, {})
+    for name in sorted(name for name, why in bad.items() if known.get(name) != why):
+        box.agreement.record("profile.refused", {"plugin": name, "why": bad[name]})
+    if bad != known:
+        box.state.set_value(_BAD_PROFILES, bad)
 
 
 def _which(job_id: str, request: JobRequest) -> dict[str, str]:

@@ -112,6 +112,12 @@ class PluginManager:
         """The service profiles, by id."""
         return {profile.id: profile for plugin, profile in self._profiles if plugin.active}
 
+    def bad_profiles(self) -> dict[str, Text]:
+        """What is wrong with profiles that plugins were to hand out, by the plugin's name."""
+        self.profiles()
+        troubles = {plugin.name: plugin.trouble.get("service_profiles") for plugin in self._registry.plugins}
+        return {name: what for name, what in troubles.items() if what is not None}
+
     def command_groups(self) -> tuple[CommandGroup, ...]:
         """The plugins' commands, no name twice."""
         return tuple(group for plugin, group in self._commands if plugin.active)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from appliance.agreement import UnknownProfile
 from appliance.box import Box
 from appliance.daemon.facts import Moment, gather
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import BackupJob, ReplicateJob, RestoreJob
-from appliance.daemon.witness import witness
+from appliance.daemon.witness import witness, witness_bad_profiles
 from appliance.status.model import Outcome
 from appliance.text import T
 from tests.support.contract import BOX, Provider
@@ -114,3 +115,18 @@ def test_a_job_goes_on_where_no_evidence_can_be_written(box: Box, caplog: pytest
     (box.settings.box.state_dir / "evidence.jsonl").mkdir(parents=True)
     witness(box.agreement, "job-3", BackupJob("folder:/srv"), NOW, NOW, cancelled())
     assert "no evidence of job" in caplog.text
+
+
+def test_a_profile_that_cannot_be_used_is_kept_as_evidence_once_and_changes_nothing(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance_services.PROFILES", tmp_path)
+    (tmp_path / "sixth.toml").write_text('id = "sixth"\nname_en = 6\nname_ja = "六"\nmeter = "guess"\n')
+    for _ in range(2):
+        witness_bad_profiles(box)
+    (entry,) = entries(box)
+    assert (entry["kind"], entry["payload"]["plugin"]) == ("profile.refused", "services")
+    for said in ("sixth.toml", "name_en = 6", 'meter = "guess"', "'stored', 'collected', 'none'"):
+        assert said in entry["payload"]["why"]
+    with pytest.raises(UnknownProfile):
+        box.require_sound()

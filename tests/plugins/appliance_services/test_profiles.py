@@ -36,8 +36,8 @@ def test_each_service_counts_what_its_terms_count() -> None:
     [
         (GOOD + "warn_at = [1.5]\n", "warn_at.0 = 1.5"),
         (GOOD + 'meter = "guess"\n', 'meter = "guess"'),
-        (GOOD + "discount = 3\n", "discount = 3"),
-        (GOOD.replace("kura", "other"), "its id other must be the file's name"),
+        (GOOD + "discount = 3\n", "there is no field discount"),
+        (GOOD.replace("kura", "other"), 'id = "other": write the name of the file'),
         ("id = ", "cannot be read"),
     ],
 )
@@ -53,3 +53,16 @@ def test_profiles_come_in_the_order_of_their_files(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.toml").write_text(GOOD.replace('"kura"', f'"{name}"'), encoding="utf-8")
     assert [profile.id for profile in load_profiles(tmp_path)] == ["a", "b"]
+
+
+def test_every_mistake_in_every_file_is_told_at_once_in_both_languages(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(
+        GOOD.replace('"kura"', '"a"') + 'meter = "guess"\nwarn_at = [2]\n', encoding="utf-8"
+    )
+    (tmp_path / "b.toml").write_text(GOOD.replace('"kura"', '"b"') + "discount = 3\n", encoding="utf-8")
+    with pytest.raises(BadProfile) as caught:
+        load_profiles(tmp_path)
+    english, japanese = str(caught.value.what), caught.value.what.render("ja")
+    for said in ("a.toml", "b.toml", 'meter = "guess"', "'stored', 'collected', 'none'", "warn_at.0 = 2", "discount"):
+        assert said in english
+    assert "サービスプロファイル a.toml に誤りがあります" in japanese and "discount" in japanese
