@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from itertools import chain
 
 from appliance.repository import BlobType, Node, Repository
 from appliance.repository.tree import FILE
+from appliance.repository.trees import BATCH, read_trees
 
 _SAMPLED = 16
 """Blobs of a file that are looked at: 24 MB tell whether it compresses."""
@@ -72,28 +74,34 @@ def measure_change(repository: Repository, before: bytes, after: bytes) -> Chang
     `files` is not counted here. Raises `DamagedData` or a storage's error.
     """
     total = Change()
+    vanished: list[bytes] = []
+    renamed: list[bytes] = []
     waiting: list[tuple[bytes, bytes]] = [(before, after)]
     while waiting:
-        old_id, new_id = waiting.pop()
-        if old_id == new_id:
-            continue
-        old = {node.name: node for node in repository.load_tree(old_id).nodes}
-        new = {node.name: node for node in repository.load_tree(new_id).nodes}
-        added = _Added(node for name, node in new.items() if name not in old)
-        for name, node in old.items():
-            twin = new.get(name) or added.twin_of(node)
-            if twin is None:
-                total += Change(vanished=_count_files(repository, node))
-                continue
-            renamed = twin.name != name
-            if node.subtree and twin.subtree:
-                waiting.append((node.subtree_id, twin.subtree_id))
-                if renamed:
-                    total += Change(renamed=_count_files(repository, node))
-            elif node.type == FILE:
-                scrambled = node.content != twin.content and _is_scrambled(repository, node, twin)
-                total += Change(scrambled=scrambled, renamed=renamed)
-    return total
+        pairs = [pair for pair in waiting[-BATCH:] if pair[0] != pair[1]]
+        del waiting[-BATCH:]
+        trees = read_trees(repository, chain(*pairs))
+        for old_id, new_id in pairs:
+            old = {node.name: node for node in trees[old_id].nodes}
+            new = {node.name: node for node in trees[new_id].nodes}
+            added = _Added(node for name, node in new.items() if name not in old)
+            for name, node in old.items():
+                twin = new.get(name) or added.twin_of(node)
+                other_name = twin is not None and twin.name != name
+                if node.subtree:
+                    if twin is None:
+                        vanished.append(node.subtree_id)
+                    elif twin.subtree:
+                        waiting.append((node.subtree_id, twin.subtree_id))
+                        if other_name:
+                            renamed.append(node.subtree_id)
+                elif node.type == FILE:
+                    if twin is None:
+                        total += Change(vanished=1)
+                    else:
+                        scrambled = node.content != twin.content and _is_scrambled(repository, node, twin)
+                        total += Change(scrambled=scrambled, renamed=other_name)
+    return total + Change(vanished=_count_files(repository, vanished), renamed=_count_files(repository, renamed))
 
 
 class _Added:
@@ -120,16 +128,18 @@ def _content_of(node: Node) -> object:
     return node.subtree or (tuple(node.content_ids) or None)
 
 
-def _count_files(repository: Repository, node: Node) -> int:
-    if not node.subtree:
-        return int(node.type == FILE)
+def _count_files(repository: Repository, folders: list[bytes]) -> int:
+    """Files in these folders and below; one that is there twice counts twice."""
     count = 0
-    waiting = [node.subtree_id]
+    waiting = folders.copy()
     while waiting:
-        for below in repository.load_tree(waiting.pop()).nodes:
-            if below.subtree:
-                waiting.append(below.subtree_id)
-            count += below.type == FILE
+        batch = waiting[-BATCH:]
+        del waiting[-BATCH:]
+        trees = read_trees(repository, batch)
+        for node in chain.from_iterable(trees[tree_id].nodes for tree_id in batch):
+            if node.subtree:
+                waiting.append(node.subtree_id)
+            count += node.type == FILE
     return count
 
 

@@ -12,7 +12,6 @@ from appliance.repair.opening import is_damage
 from appliance.repair.packs import inspect_pack, load_pack_header, pack_key, readable_copy
 from appliance.repository import BlobType, FileType, Repository, Tree, decode_tree
 from appliance.repository.index import BlobLocation, Index
-from appliance.repository.indexfile import decode_index
 from appliance.repository.pack import PackedBlob
 from appliance.repository.reader import WantedBlob, read_blob
 from appliance.storage.interface import ObjectInfo
@@ -113,13 +112,9 @@ class Whereabouts:
         if self.other is None:
             return None
         self.other.index = Index()
-        for info in self.other.list_files(FileType.INDEX):
-            try:
-                for pack_id, blobs in decode_index(self.other.load_json(info)):
-                    self.other.index.add_pack(pack_id, blobs)
-            except KurabakoError as error:
-                if not is_damage(error):
-                    raise
+        for _, packs in self.other.take_in(self.other.list_files(FileType.INDEX)):
+            if isinstance(packs, KurabakoError) and not is_damage(packs):
+                raise packs
         return self.other.index
 
     def load_tree(self, tree_id: bytes) -> Tree | Lost:

@@ -71,7 +71,7 @@ class _Apart:
         """
         found: set[bytes] = set()
         if not self._walk(held, lambda blob: found.update(each.pack_id for each in self._locations(blob))):
-            found = set(self._index.files)
+            found = set(self._index.packs())
         return {pack_id for pack_id in found if pack_key(pack_id) not in self._there}
 
     def needed_of(self, free: Iterable[Snapshot], packs: Collection[bytes]) -> dict[bytes, set[_Blob]]:
@@ -110,20 +110,21 @@ class _Apart:
         """Names in further index files the packs that may go but are named only beside `kept` ones."""
         mixed = self._index.naming(kept)
         further = IndexFiles(self._vault.save_json)
-        for pack_id, names in sorted(self._index.files.items()):
+        for pack_id in sorted(self._index.packs()):
+            names = self._index.files_with(pack_id)
             if pack_id not in kept and all(name in mixed and name not in self._there for name in names):
                 further.add(self._contents(pack_id))
         further.flush()
 
     def _contents(self, pack_id: bytes) -> PackContents:
-        name = self._index.files[pack_id][0]
+        name = self._index.files_with(pack_id)[0]
         if name not in self._read:
             packs = decode_index(self._vault.load_json(self._infos[name]))
             self._read[name] = {each: (each, blobs) for each, blobs in packs}
         return self._read[name][pack_id]
 
     def _locations(self, blob: _Blob) -> list[BlobLocation]:
-        return [each for each in self._vault.index.locations(*blob) if each.pack_id in self._index.files]
+        return [each for each in self._vault.index.locations(*blob) if each.pack_id in self._index]
 
     def _walk(self, snapshots: Iterable[Snapshot], visit: Callable[[_Blob], object]) -> bool:
         """Visits everything that the snapshots need, each tree once; whether all of it could be read."""

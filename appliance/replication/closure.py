@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Set
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from appliance.errors import KurabakoError
-from appliance.repository import BlobType, DamagedData, FileType, Node, Repository, Snapshot
+from appliance.repository import BlobType, FileType, Node, Repository, Snapshot
 from appliance.repository.errors import MissingData
 from appliance.repository.ids import object_key
-from appliance.repository.indexfile import decode_index
+from appliance.repository.packnumbers import PackNumbers
 from appliance.repository.reader import blob_name
 from appliance.repository.tree import Tree
 from appliance.repository.trees import BATCH, load_trees
 from appliance.storage.interface import ObjectInfo
-
-_NONE: frozenset[str] = frozenset()
 
 
 def pack_key(pack_id: bytes) -> str:
@@ -28,28 +26,65 @@ def snapshot_key(snapshot: Snapshot) -> str:
     return object_key(FileType.SNAPSHOT, snapshot.id)
 
 
-@dataclass
 class IndexMap:
-    """Which index file names which packs. Files are named by their keys."""
+    """Which index file names which packs. Files are named by their keys.
 
-    packs: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
-    files: dict[bytes, list[str]] = field(default_factory=dict)
+    Compact, since there are as many packs as the repository has 16 MiB.
+    """
+
+    def __init__(self) -> None:
+        self._packs = PackNumbers()
+        self._named: dict[str, array[int]] = {}
+        """By index file, the numbers of the packs it names."""
+        self._files: list[str] = []
+        self._first_file = array("I")
+        """By pack, the number of the first file that names it."""
+        self._other_files: dict[int, list[str]] = {}
+        """By pack, further files that name it, too."""
 
     def add(self, key: str, pack_ids: Iterable[bytes]) -> None:
-        self.packs[key] = tuple(pack_ids)
-        for pack_id in self.packs[key]:
-            self.files.setdefault(pack_id, []).append(key)
+        """Notes what the file `key`, which was not added before, names."""
+        named = self._named[key] = array("I")
+        for pack_id in dict.fromkeys(pack_ids):
+            number = self._packs.number(pack_id)
+            if number is None:
+                number = self._packs.add(pack_id)
+                self._first_file.append(len(self._files))
+            else:
+                self._other_files.setdefault(number, []).append(key)
+            named.append(number)
+        self._files.append(key)
 
-    def naming(self, packs: Set[bytes]) -> frozenset[str]:
+    def files(self) -> Iterable[str]:
+        return self._files
+
+    def packs(self) -> Iterator[bytes]:
+        return iter(self._packs)
+
+    def packs_in(self, key: str) -> Iterator[bytes]:
+        """The packs that this file names."""
+        return map(self._packs.__getitem__, self._named[key])
+
+    def files_with(self, pack_id: bytes) -> Sequence[str]:
+        """The files that name this pack, the first one first; raises `KeyError` when none does."""
+        number = self._packs.number(pack_id)
+        if number is None:
+            raise KeyError(pack_id)
+        return [self._files[self._first_file[number]], *self._other_files.get(number, ())]
+
+    def naming(self, packs: Iterable[bytes]) -> frozenset[str]:
         """The index files that name any of these packs."""
-        return frozenset(key for key, named in self.packs.items() if not packs.isdisjoint(named)) if packs else _NONE
+        return frozenset(key for pack_id in packs if pack_id in self for key in self.files_with(pack_id))
 
-    def name_of(self, pack_id: bytes, there: Container[str], avoid: Container[str] = _NONE) -> str:
+    def name_of(self, pack_id: bytes, there: Container[str], avoid: Container[str] = ()) -> str:
         """The index file that names the pack: rather one that is `there`, then one that is not to be avoided."""
-        names = self.files[pack_id]
+        names = self.files_with(pack_id)
         return next((name for name in names if name in there), None) or next(
             (name for name in names if name not in avoid), names[0]
         )
+
+    def __contains__(self, pack_id: object) -> bool:
+        return isinstance(pack_id, bytes) and pack_id in self._packs
 
 
 def read_index_map(
@@ -60,15 +95,11 @@ def read_index_map(
     One that cannot be read is told by its key and left out.
     """
     mapped = IndexMap()
-    for info in sorted(infos, key=lambda info: info.key):
-        try:
-            packs = decode_index(repository.load_json(info))
-        except KurabakoError as error:
-            on_error(info.key, error.named(info.key) if isinstance(error, DamagedData) else error)
-            continue
-        mapped.add(info.key, (pack_id for pack_id, _ in packs))
-        for pack_id, blobs in packs:
-            repository.index.add_pack(pack_id, blobs)
+    for info, packs in repository.take_in(sorted(infos, key=lambda info: info.key)):
+        if isinstance(packs, KurabakoError):
+            on_error(info.key, packs)
+        else:
+            mapped.add(info.key, (bytes.fromhex(pack.id) for pack in packs))
     return mapped
 
 
@@ -91,7 +122,7 @@ def packs_of_snapshot(
     """
 
     def pack(kind: BlobType, blob_id: bytes) -> bytes:
-        holders = [each.pack_id for each in repository.index.locations(kind, blob_id) if each.pack_id in index.files]
+        holders = [each.pack_id for each in repository.index.locations(kind, blob_id) if each.pack_id in index]
         if not holders:
             raise MissingData(blob_name(kind, blob_id))
         return next(filter(there, holders), None) or next((each for each in holders if each not in kept), holders[0])

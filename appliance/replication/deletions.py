@@ -113,12 +113,12 @@ def plan_deletions(
     avoid = index.naming(held.packs)
     index_keys = {index.name_of(pack_id, there, avoid) for pack_id in needed}
     packs = {pack_key(pack_id) for pack_id in needed}
-    packs |= {pack_key(pack_id) for key in index_keys for pack_id in index.packs[key]}
+    packs |= {pack_key(pack_id) for key in index_keys for pack_id in index.packs_in(key)}
     for key in sorted(packs):
         if key not in here or there.get(key, here[key]) != here[key] or key in held.keys:
             raise VaultNotWhole(key)
     carry = tuple(ObjectInfo(key, here[key]) for key in (*sorted(packs), *sorted(index_keys)) if key not in there)
-    named = {pack_key(pack_id) for key, pack_ids in index.packs.items() if key in there for pack_id in pack_ids}
+    named = {pack_key(pack_id) for key in index.files() if key in there for pack_id in index.packs_in(key)}
     delete = tuple(ObjectInfo(key, there[key]) for kind in _KINDS for key in gone[kind] if key not in named)
     usage = ledger.usage
     size = sum(info.size for info in carry)

@@ -178,8 +178,8 @@ class _Planner:
         """
         lost_packs: list[str] = []
         lost_index_files: list[str] = []
-        for key, pack_ids in index.packs.items():
-            packs = [pack_key(pack_id) for pack_id in pack_ids]
+        for key in index.files():
+            packs = [pack_key(pack_id) for pack_id in index.packs_in(key)]
             if key in self._there:
                 lost_packs.extend(pack for pack in packs if self._can_go(pack))
             elif packs and self._can_go(key) and all(pack in self._there for pack in packs):
@@ -252,7 +252,7 @@ class _Planner:
             index_keys[index.name_of(pack_id, self._there, avoid)] = None
         for key in index_keys:
             if key not in self._there:
-                needed.update(dict.fromkeys(pack_key(pack_id) for pack_id in index.packs[key]))
+                needed.update(dict.fromkeys(pack_key(pack_id) for pack_id in index.packs_in(key)))
         return [*needed, *index_keys]
 
     def _missing(self, keys: Iterable[str]) -> list[ObjectInfo]:

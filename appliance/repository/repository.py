@@ -24,7 +24,7 @@ from appliance.repository.errors import (
 from appliance.repository.files import file_name, list_files, load_file, load_json, store_file, store_json
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
-from appliance.repository.indexfile import read_index
+from appliance.repository.indexfile import IndexedPack, read_index
 from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, KeyInfo, describe_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
 from appliance.repository.opening import find_master_key, has_config, load_sealed_config, open_config
@@ -188,14 +188,33 @@ class Repository:
         infos = self.list_files(FileType.INDEX)
         total = sum(info.size for info in infos)
         done = 0
-        for info, json in overlapped(self.load_json, infos, _INDEX_READERS):
-            try:
-                self.index.add_indexed(read_index(json))
-            except DamagedData as damage:
-                raise damage.named(info.key) from None
+        for info, packs in self.take_in(infos):
+            if isinstance(packs, KurabakoError):
+                raise packs
             done += info.size
             if on_progress is not None:
                 on_progress(done, total)
+
+    def take_in(self, infos: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, list[IndexedPack] | KurabakoError]]:
+        """Makes the index know what these index files name: each file with its packs, or why it cannot be read."""
+
+        def load(info: ObjectInfo) -> Buffer | KurabakoError:
+            try:
+                return self.load_json(info)
+            except KurabakoError as error:
+                return error
+
+        for info, json in overlapped(load, infos, _INDEX_READERS):
+            if isinstance(json, KurabakoError):
+                yield info, json
+                continue
+            try:
+                packs = read_index(json)
+                self.index.add_indexed(packs)
+            except DamagedData as damage:
+                yield info, damage.named(info.key)
+            else:
+                yield info, packs
 
     def has_blob(self, kind: BlobType, blob_id: bytes) -> bool:
         return self.index.has(kind, blob_id)

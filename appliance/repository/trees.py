@@ -41,12 +41,17 @@ def load_trees(repository: Repository, tree_ids: Iterable[bytes]) -> Iterator[tu
             yield from trees
 
 
+def read_trees(repository: Repository, tree_ids: Iterable[bytes]) -> dict[bytes, Tree]:
+    """What is in each directory. Raises `DamagedData` or a storage's error when one cannot be read."""
+    return {tree_id: _read_or_raise(tree) for tree_id, tree in load_trees(repository, tree_ids)}
+
+
 def walk(repository: Repository, tree_id: bytes, path: bytes = b"") -> Iterator[tuple[bytes, Node]]:
     """Everything below a directory with its path below `path`, in order, folders before what they hold.
 
     Raises `DamagedData` or a storage's error when it comes to a directory that cannot be read.
     """
-    levels = [_Level(path, _one(repository, tree_id))]
+    levels = [_Level(path, read_trees(repository, [tree_id])[tree_id])]
     while levels:
         level = levels[-1]
         node = next(level.nodes, None)
@@ -72,11 +77,6 @@ class _Level:
         while tree_id not in self._ahead:
             self._ahead = dict(load_trees(repository, islice(self._below, BATCH)))
         return _read_or_raise(self._ahead[tree_id])
-
-
-def _one(repository: Repository, tree_id: bytes) -> Tree:
-    ((_, tree),) = load_trees(repository, [tree_id])
-    return _read_or_raise(tree)
 
 
 def _read_or_raise(tree: Tree | KurabakoError) -> Tree:

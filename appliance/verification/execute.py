@@ -9,7 +9,6 @@ from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, FileType, Repository
 from appliance.repository.files import file_name, load_file
 from appliance.repository.ids import object_key
-from appliance.repository.indexfile import decode_index
 from appliance.repository.overlap import overlapped
 from appliance.status.model import Progress
 from appliance.storage.interface import DamagedAnswer, ObjectInfo, ObjectNotFound
@@ -41,12 +40,12 @@ def take_inventory(repository: Repository) -> Inventory:
         infos = repository.list_files(kind)
         files += len(infos)
         damages += [Damage(word, info.key) for info, whole in overlapped(_is_whole_in(repository), infos) if not whole]
-    for info in repository.list_files(FileType.INDEX):
+    for info, packs in repository.take_in(repository.list_files(FileType.INDEX)):
         files += 1
-        try:
-            _add_to_index(repository, info)
-        except (DamagedData, DamagedAnswer, ObjectNotFound):
+        if isinstance(packs, DamagedData | DamagedAnswer | ObjectNotFound):
             damages.append(Damage("index-damaged", info.key))
+        elif isinstance(packs, KurabakoError):
+            raise packs
     there = {bytes.fromhex(file_name(info.key)): info.size for info in repository.list_files(FileType.PACK)}
     named = set(repository.index.packs())
     damages += [Damage("pack-missing", pack.hex()) for pack in sorted(named - there.keys())]
@@ -62,11 +61,6 @@ def _is_whole_in(repository: Repository) -> Callable[[ObjectInfo], bool]:
         return True
 
     return look
-
-
-def _add_to_index(repository: Repository, info: ObjectInfo) -> None:
-    for pack_id, blobs in decode_index(repository.load_json(info)):
-        repository.index.add_pack(pack_id, blobs)
 
 
 @dataclass(frozen=True)

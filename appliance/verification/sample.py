@@ -8,6 +8,7 @@ from typing import Protocol
 
 from appliance.errors import KurabakoError
 from appliance.repository import BlobType, DamagedData, Node, Repository, Snapshot
+from appliance.repository.trees import read_trees
 from appliance.storage.interface import DamagedAnswer, ObjectNotFound
 from appliance.verification.model import Compared, SampledFile
 
@@ -15,7 +16,7 @@ Chance = Callable[[int], int]
 """A random number from 0 to one less than its argument."""
 
 _TRIES = 20
-"""How often chance may lead to a folder without files before a sample is given up."""
+"""How often chance is tried for files that are missing yet, having led to empty folders or to the same file again."""
 
 
 class Original(Protocol):
@@ -48,29 +49,40 @@ def choose_files(repository: Repository, snapshots: Sequence[Snapshot], count: i
     Half of them are in the newest. Raises what reading a directory raises.
     """
     found: dict[tuple[str, str], Candidate] = {}
-    for _ in range(count * _TRIES):
-        if len(found) >= count or not snapshots:
-            break
-        newest = chance(2) == 0
-        snapshot = snapshots[-1] if newest else snapshots[chance(len(snapshots))]
-        candidate = _descend(repository, snapshot, chance)
-        if candidate is not None:
-            found[snapshot.id, candidate.path] = candidate
+    tries = count * _TRIES
+    while snapshots and tries > 0 and (missing := count - len(found)):
+        tries -= missing
+        chosen = [snapshots[-1 if chance(2) == 0 else chance(len(snapshots))] for _ in range(missing)]
+        for candidate in _descend(repository, [_Way(snapshot, snapshot.tree_id) for snapshot in chosen], chance):
+            found[candidate.snapshot.id, candidate.path] = candidate
     return list(found.values())
 
 
-def _descend(repository: Repository, snapshot: Snapshot, chance: Chance) -> Candidate | None:
-    tree = snapshot.tree_id
+@dataclass(frozen=True)
+class _Way:
+    """A way down a snapshot: the folder it has come to, and the names that lead there."""
+
+    snapshot: Snapshot
+    folder: bytes
     names: tuple[bytes, ...] = ()
-    while True:
-        nodes = [node for node in repository.load_tree(tree).nodes if node.subtree or node.content]
-        if not nodes:
-            return None
-        node = nodes[chance(len(nodes))]
-        names = (*names, node.raw_name)
-        if not node.subtree:
-            return Candidate(snapshot, names, node)
-        tree = node.subtree_id
+
+
+def _descend(repository: Repository, ways: Sequence[_Way], chance: Chance) -> Iterator[Candidate]:
+    """The file at the end of each way that leads to one; all go down together, since far away each request is slow."""
+    while ways:
+        trees = read_trees(repository, [way.folder for way in ways])
+        onward: list[_Way] = []
+        for way in ways:
+            nodes = [node for node in trees[way.folder].nodes if node.subtree or node.content]
+            if not nodes:
+                continue
+            node = nodes[chance(len(nodes))]
+            names = (*way.names, node.raw_name)
+            if node.subtree:
+                onward.append(_Way(way.snapshot, node.subtree_id, names))
+            else:
+                yield Candidate(way.snapshot, names, node)
+        ways = onward
 
 
 FindOriginal = Callable[[Candidate], Original | None]
