@@ -8,38 +8,34 @@ new and changed files into blobs (`files`); whoever finishes the last thing in a
 from __future__ import annotations
 
 import os
-import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from appliance import __version__
-from appliance.backup.files import SMALL, Events, FileTask, is_large
+from appliance.backup.files import SMALL, Events, FileTask
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.names import named
 from appliance.backup.nodes import is_same, node_of
 from appliance.backup.parent import ParentSnapshot
-from appliance.backup.plan import BackupPlan, path_names, shown
+from appliance.backup.plan import BackupPlan, path_names
 from appliance.backup.readers import FileReaders
-from appliance.backup.remote import inherit, inherited_streams, opens, streams
-from appliance.backup.report import LOST_TAG, PARTIAL_TAG, BackupReport, Unreadable
-from appliance.backup.settling import Settling, StillWritten
+from appliance.backup.remote import inherit, inherited_streams, is_stream, opens, streams
+from appliance.backup.report import BackupReport
+from appliance.backup.settling import Settling, StillWritten, by_directory
+from appliance.backup.tally import Tally
 from appliance.repository import (
     BlobWriter,
     Node,
     Repository,
-    SnapshotSummary,
     from_datetime,
 )
 from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSystem, Path, Source, SourceError
 from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
 from appliance.status.model import Outcome, Progress
-from appliance.text import T, Text
+from appliance.text import Text
 
-PROGRAM = f"kurabako {__version__}"
 _DIR = EntryType.DIR
 _FILE = EntryType.FILE
 
@@ -96,18 +92,12 @@ class _Run:
     ) -> None:
         self._repository = repository
         self._plan = plan
-        self._on_progress = on_progress
+        self._tally = Tally(plan, on_progress)
         self._cancelled = cancelled
         self._selection = Selection(plan.excludes, plan.includes)
         self._settling = Settling(plan.settle, now)
         self._parent = ParentSnapshot(repository, plan.parent)
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._unreadable: list[Unreadable] = []
-        self._not_crossed: list[str] = []
-        self._lost: set[str] = set()
-        self._bytes_done = 0
-        self._progress_lock = threading.Lock()
+        self._busy: list[FileTask] = []
         self._found_something = False
         self._tree: bytes | None = None
 
@@ -115,8 +105,16 @@ class _Run:
 
     def collect(self, writer: BlobWriter, sources: Sequence[Source], workers: int) -> None:
         """Walks all sources and stores all that is new; raises `_Cancelled`."""
-        self._folders = Folders(writer, self._on_folder)
-        events = Events(self._on_files, self._on_bytes, self._on_error, self._is_lost, self._check)
+        self._folders = Folders(writer, self._tally.folder)
+        events = Events(
+            self._tally.read,
+            self._tally.read_bytes,
+            self._tally.error,
+            self._tally.note,
+            self._on_busy,
+            self._tally.is_lost,
+            self._check,
+        )
         savers = max(2, os.cpu_count() or 1)
         self._readers = FileReaders(
             self._repository.chunker(), writer, self._folders, events, readers=workers, savers=savers
@@ -130,12 +128,13 @@ class _Run:
             for names in sorted(inner, key=len, reverse=True):
                 self._folders.close(inner[names])
             self._submit_held_back()
+            self._submit_busy()
             self._readers.finish()
         except BaseException as failure:
             self._readers.abort(failure)
             raise
         self._check()
-        self._report_progress(())
+        self._tally.progress(())
         self._tree = self._folders.root_tree
 
     def _open_inner_folders(self, top: Folder, roots: Sequence[tuple[Source, Entry]]) -> dict[Path, Folder]:
@@ -169,7 +168,7 @@ class _Run:
         open_folders = [(path, folder, self._record(source, (), entries, folder, self._parent.nodes(previous)))]
         while open_folders:
             path, folder, waiting = open_folders[-1]
-            if not waiting or self._is_lost(source):
+            if not waiting or self._tally.is_lost(source):
                 if folder is not above:
                     self._folders.close(folder)
                 open_folders.pop()
@@ -188,19 +187,22 @@ class _Run:
 
     def _root(self, source: Source) -> Entry | None:
         try:
-            return source.root()
+            root = source.root()
         except SourceError as error:
-            self._on_error(source, (), error)
+            self._tally.error(source, (), error)
             return None
+        if root.noted is not None:
+            self._tally.note(source, (), root.noted)
+        return root
 
     def _complete(self, source: Source, path: Path, entry: Entry) -> bool:
         try:
             source.complete(path, entry)
         except SourceError as error:
-            self._on_error(source, path, error)
+            self._tally.error(source, path, error)
             return False
         if entry.missing is not None:
-            self._on_error(source, path, SourceError(entry.missing))
+            self._tally.error(source, path, SourceError(entry.missing))
         return True
 
     def _submit_streams(self, source: Source, path: Path, entry: Entry, folder: Folder) -> None:
@@ -211,16 +213,16 @@ class _Run:
     def _list(self, source: Source, path: Path) -> list[Entry] | None:
         """The entries of a directory; none for one on another file system, None for one that cannot be read."""
         self._check()
-        self._report_progress(path)
+        self._tally.progress(path)
         try:
             entries = list_directory(source, path, self._selection)
             if (refuse := self._plan.refuse_name) is not None:
                 entries = named(entries, refuse, partial(self._refused_name, source, path))
         except OtherFileSystem:
-            self._not_crossed.append(shown(source, path))
+            self._tally.not_crossed(source, path)
             return []
         except SourceError as error:
-            self._on_error(source, path, error)
+            self._tally.error(source, path, error)
             return None
         self._found_something = True
         return entries
@@ -261,7 +263,7 @@ class _Run:
             inherits = inherit(source, entry, previous)
             comes_later = inherits or opens(source, entry, previous)
             if not comes_later and not self._complete(source, entry_path, entry):
-                if self._is_lost(source):
+                if self._tally.is_lost(source):
                     break
                 continue
             node = node_of(entry)
@@ -289,11 +291,7 @@ class _Run:
             else:
                 self._readers.submit(task)
         if unchanged:
-            with self._lock:
-                self._counts["files_unmodified"] += unchanged
-                self._counts["total_files_processed"] += unchanged
-                self._counts["total_bytes_processed"] += unchanged_bytes
-                self._bytes_done += unchanged_bytes
+            self._tally.unchanged(unchanged, unchanged_bytes)
         below.reverse()
         self._parent.expect(previous for _, previous in below)
         return below
@@ -301,18 +299,37 @@ class _Run:
     def _submit_held_back(self) -> None:
         """Reads what has settled meanwhile; of the rest the snapshot has what the parent has, if anything."""
         self._readers.flush()
-        for directory, tasks in self._settling.held():
+        for task, entry in self._look_again(self._settling.held()):
+            if entry is not None and self._settling.is_written(entry):
+                self._tally.error(task.source, task.path, StillWritten(task.path))
+                self._folders.settle([(task.folder, task.previous if self._parent.keeps(task.previous) else None)])
+            elif entry is not None and self._complete(task.source, task.path, entry):
+                self._readers.submit(task._replace(entry=entry, node=node_of(entry), incomplete=False))
+            else:
+                self._folders.settle([(task.folder, None)])
+
+    def _submit_busy(self) -> None:
+        """Tries once more to read what somebody had locked, when everything else is read."""
+        self._readers.wait()
+        busy, self._busy = sorted(self._busy, key=lambda task: (task.source.id, task.path)), []
+        for task, entry in self._look_again(by_directory(busy)):
+            if entry is not None:
+                self._readers.submit(task._replace(entry=entry, node=node_of(entry), is_last_try=True))
+            else:
+                self._folders.settle([(task.folder, None)])
+
+    def _look_again(self, held: Iterable[tuple[Path, list[FileTask]]]) -> Iterator[tuple[FileTask, Entry | None]]:
+        """The files that were held back, with what their directories say of them now."""
+        for directory, tasks in held:
             source = tasks[0].source
             now = {entry.name: entry for entry in self._list(source, directory) or () if entry.type is _FILE}
             for task in tasks:
-                entry = now.get(task.path[-1])
-                if entry is not None and self._settling.is_written(entry):
-                    self._on_error(source, task.path, StillWritten(task.path))
-                    self._folders.settle([(task.folder, task.previous if self._parent.keeps(task.previous) else None)])
-                elif entry is not None and self._complete(source, task.path, entry):
-                    self._readers.submit(task._replace(entry=entry, node=node_of(entry), incomplete=False))
-                else:
-                    self._folders.settle([(task.folder, None)])
+                # A stream is in no listing.
+                yield task, task.entry if is_stream(task.path) else now.get(task.path[-1])
+
+    def report(self, end: str, writer: BlobWriter) -> BackupReport:
+        """What was done, with the snapshot (not saved yet) unless there is nothing to be kept."""
+        return self._tally.report(end, writer, self._tree if self._found_something else None)
 
     # --- what the threads report -------------------------------------------------------------------------------------
 
@@ -320,81 +337,15 @@ class _Run:
         if self._cancelled():
             raise _Cancelled
 
-    def _is_lost(self, source: Source) -> bool:
-        return source.id in self._lost
-
-    def _on_files(self, tasks: list[FileTask]) -> None:
-        new = sum(task.previous is None for task in tasks)
-        with self._lock:
-            self._counts["files_new"] += new
-            self._counts["files_changed"] += len(tasks) - new
-            self._counts["total_files_processed"] += len(tasks)
-            self._counts["total_bytes_processed"] += sum(task.node.size for task in tasks)
-            self._bytes_done += sum(task.node.size for task in tasks if not is_large(task))
-        if tasks:
-            self._report_progress(tasks[-1].path)
-
-    def _on_bytes(self, path: Path, count: int) -> None:
-        with self._lock:
-            self._bytes_done += count
-        self._report_progress(path)
-
-    def _on_folder(self, previous: Node | None, node: Node) -> None:
-        if previous is None or previous.type != _DIR:
-            change = "dirs_new"
-        else:
-            change = "dirs_unmodified" if previous.subtree == node.subtree else "dirs_changed"
-        with self._lock:
-            self._counts[change] += 1
-
-    def _on_error(self, source: Source, path: Path, error: SourceError) -> None:
-        """Notes what is wrong; that a source is lost is noted once, however many threads find out."""
-        with self._lock:
-            if source.id in self._lost:
-                return
-            if error.lost:
-                self._lost.add(source.id)
-            self._unreadable.append(Unreadable(shown(source, path), error.what))
+    def _on_busy(self, task: FileTask, error: SourceError) -> None:
+        """Keeps a locked file for the end of the run; what is locked still is left as the parent snapshot has it."""
+        if not task.is_last_try:
+            self._folders.expect(task.folder, 1)
+            self._busy.append(task)
+            return
+        self._tally.error(task.source, task.path, error)
+        if task.previous is not None and self._parent.keeps(task.previous):
+            self._folders.keep(task.folder, [task.previous])
 
     def _refused_name(self, source: Source, path: Path, name: bytes, why: Text) -> None:
-        self._on_error(source, (*path, name), SourceError(why))
-
-    def _report_progress(self, path: Path) -> None:
-        if self._on_progress is None:
-            return
-        with self._progress_lock:
-            self._on_progress(
-                Progress(
-                    T("Backing up"),
-                    bytes_done=self._bytes_done,
-                    bytes_total=self._plan.expected_bytes,
-                    files_done=self._counts["total_files_processed"],
-                    files_total=self._plan.expected_files,
-                    errors=len(self._unreadable),
-                    item=b"/".join(path).decode("utf-8", "backslashreplace"),
-                )
-            )
-
-    # --- the result --------------------------------------------------------------------------------------------------
-
-    def report(self, end: str, writer: BlobWriter) -> BackupReport:
-        """What was done, with the snapshot (not saved yet) unless there is nothing to be kept."""
-        plan, counts = self._plan, writer.counts
-        summary = SnapshotSummary(
-            backup_start=from_datetime(plan.time),
-            backup_end=end,
-            data_blobs=counts.data_blobs,
-            tree_blobs=counts.tree_blobs,
-            data_added=counts.data_added,
-            data_added_packed=counts.data_added_packed,
-            **self._counts,
-        )
-        partial = bool(self._unreadable)
-        snapshot = None
-        if self._tree is not None and self._found_something:
-            tags = [*plan.tags, *([PARTIAL_TAG] if partial else []), *([LOST_TAG] if self._lost else [])]
-            snapshot = plan.snapshot(self._tree, tags, summary, PROGRAM)
-        outcome = Outcome.FAILED if snapshot is None else Outcome.PARTIAL if partial else Outcome.DONE
-        return BackupReport(
-            outcome, snapshot, summary, tuple(self._unreadable), tuple(self._not_crossed), bool(self._lost)
-        )
+        self._tally.error(source, (*path, name), SourceError(why))

@@ -27,7 +27,7 @@ from appliance.repository import BlobType, BlobWriter, Chunker, Node
 from appliance.repository.writer import SealedBlob
 from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile, is_remote
 from appliance.storage.interface import Buffer
-from appliance.text import T
+from appliance.text import T, Text
 
 SMALL = 512 << 10
 """Files up to this size are a single chunk."""
@@ -51,18 +51,23 @@ class FileTask(NamedTuple):
     folder: Folder
     incomplete: bool = False
     """Whether its extended attributes are still to be asked for."""
+    is_last_try: bool = False
+    """Whether it was locked before: if it still is, an earlier state of it is read, or none."""
 
 
 @dataclass(frozen=True)
 class Events:
     """What the readers report and ask, from any thread. `check` raises to stop all work.
 
-    `on_files` is told of files that are done, `on_bytes` how far a large one has come.
+    `on_files` is told of files that are done, `on_bytes` how far a large one has come, `on_busy` of those that somebody
+    has locked: of what becomes of them, and of their folders, the run takes care.
     """
 
     on_files: Callable[[list[FileTask]], None]
     on_bytes: Callable[[Path, int], None]
     on_error: Callable[[Source, Path, SourceError], None]
+    on_note: Callable[[Source, Path, Text], None]
+    on_busy: Callable[[FileTask, SourceError], None]
     is_lost: Callable[[Source], bool]
     check: Callable[[], None]
 
@@ -235,15 +240,29 @@ class FileReader:
             return self._opened(task, error)
 
     def _opened(self, task: FileTask, opened: SourceFile | SourceError) -> SourceFile | None:
-        """What came of opening a file."""
+        """What came of opening a file; of one that is still locked, its earlier state if there is one."""
         if isinstance(opened, SourceError):
-            self._events.on_error(task.source, task.path, opened)
-            return None
+            previous = self._previous(task) if opened.busy and task.is_last_try else None
+            if previous is None:
+                if opened.busy:
+                    self._events.on_busy(task, opened)
+                else:
+                    self._events.on_error(task.source, task.path, opened)
+                return None
+            opened = previous
         if is_remote(task.source):
             describe(task.node, task.entry)
             if task.entry.missing is not None:
                 self._events.on_error(task.source, task.path, SourceError(task.entry.missing))
+            if task.entry.noted is not None:
+                self._events.on_note(task.source, task.path, task.entry.noted)
         return opened
+
+    def _previous(self, task: FileTask) -> SourceFile | None:
+        try:
+            return task.source.open_previous(task.path, task.entry) if is_remote(task.source) else None
+        except SourceError:
+            return None  # that it is locked says more
 
     def _find_streams(self, task: FileTask) -> None:
         for path, entry, node in streams(task.path, task.entry):
@@ -252,22 +271,25 @@ class FileReader:
 
     def _read_whole(self, task: FileTask, file: SourceFile | None, read: Callable[[SourceFile], None]) -> bool:
         """Whether `read` could read the file, which is opened once more if it changes meanwhile."""
-        self._find_streams(task)
+        following: SourceFile | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
-                file = self._open(task)
+                file = following or self._open(task)
             if file is None:
                 return False
             try:
                 read(file)
                 if not file.changed():
-                    return True
+                    break
             except SourceError as error:
-                self._events.on_error(task.source, task.path, error)
-                return False
+                following = self._opened(task, error)
+                if following is None:
+                    return False
             finally:
                 file.close()
-        self._events.on_error(task.source, task.path, FileChanged(task.path))
+        else:
+            self._events.on_error(task.source, task.path, FileChanged(task.path))
+        self._find_streams(task)
         return True
 
 

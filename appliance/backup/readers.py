@@ -67,6 +67,13 @@ class FileReaders:
         """Lets what waits for its batch to fill be read."""
         self._hand_over_batch()
 
+    def wait(self) -> None:
+        """Waits until every file was read, so that all that is locked is known."""
+        self._hand_over_batch()
+        if self._second is not None:
+            self._second.finish()
+        self._queue.join()
+
     def finish(self) -> None:
         """Waits until every file is read and saved."""
         self._hand_over_batch()
@@ -114,6 +121,7 @@ class FileReaders:
     def _work(self, reader: FileReader) -> None:
         while (batch := self._queue.get()) is not None:
             self._guard(reader.read, batch)
+            self._queue.task_done()
         self._guard(reader.finish)
 
     def _guard(self, work: Callable[..., None], *arguments: object) -> None:

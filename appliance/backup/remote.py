@@ -48,7 +48,13 @@ def streams(path: Path, entry: Entry) -> Iterator[tuple[Path, Entry, Node]]:
         yield (*path[:-1], stream.name), stream, node_of(stream)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether it is the path of a stream (`name:stream`)."""
+    return b":" in path[-1]
+
+
 def describe(node: Node, entry: Entry) -> None:
     """Puts into the node what opening the file told."""
     told = node_of(entry)
     node.generic_attributes, node.extended_attributes = told.generic_attributes, told.extended_attributes
+    node.mtime, node.atime, node.ctime, node.mode = told.mtime, told.atime, told.ctime, told.mode

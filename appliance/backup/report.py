@@ -24,17 +24,26 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A path that is in the snapshot, but not as one would think. `path` is for people."""
+
+    path: str
+    what: Text
+
+
+@dataclass(frozen=True)
 class BackupReport:
     """What a backup did.
 
     `snapshot` is None when it was cancelled or when nothing of any source could be read. `unreadable` makes an
-    outcome PARTIAL; `not_crossed` names directories on other file systems, which are recorded empty on purpose.
-    `lost` says that a source went away in the middle.
+    outcome PARTIAL, `noted` does not; `not_crossed` names directories on other file systems, which are recorded empty
+    on purpose. `lost` says that a source went away in the middle.
     """
 
     outcome: Outcome
     snapshot: Snapshot | None
     summary: SnapshotSummary
     unreadable: tuple[Unreadable, ...] = ()
+    noted: tuple[Noted, ...] = ()
     not_crossed: tuple[str, ...] = ()
     lost: bool = False

@@ -6,7 +6,7 @@ such a file is read at once; that a file changes while it is read is noticed in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 
@@ -54,5 +54,10 @@ class Settling:
     def held(self) -> Iterator[tuple[Path, list[FileTask]]]:
         """What was held back, by its directory, and so by its source."""
         held, self._held = self._held, []
-        for (_, directory), tasks in groupby(held, lambda task: (task.source.id, task.path[:-1])):
-            yield directory, list(tasks)
+        return by_directory(held)
+
+
+def by_directory(tasks: Iterable[FileTask]) -> Iterator[tuple[Path, list[FileTask]]]:
+    """Files that are in order, by their directory, and so by their source."""
+    for (_, directory), together in groupby(tasks, lambda task: (task.source.id, task.path[:-1])):
+        yield directory, list(together)

@@ -278,6 +278,7 @@ def _particulars(details: Mapping[str, Any]) -> list[Text]:
     lines = []
     for name, subject, count in (
         ("unreadable", "path", "unreadable_count"),
+        ("noted", "path", "noted_count"),
         ("failures", "path", "failures_count"),
         ("errors", "name", "errors_count"),
         ("damages", "name", "damages_count"),

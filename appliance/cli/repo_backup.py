@@ -209,6 +209,8 @@ def _tell(out: Printer, report: BackupReport, absent: Sequence[Unreadable], seco
     out.document(_document(report, unreadable, seconds))
     for each in unreadable:
         out.note(T("{path}: {why}", path=each.path, why=each.why))
+    for one in report.noted:
+        out.note(T("{path}: {why}", path=one.path, why=one.what))
     summary = report.summary
     out.say(
         T(
@@ -238,4 +240,5 @@ def _document(report: BackupReport, unreadable: Sequence[Unreadable], seconds: f
         "snapshot_id": report.snapshot.id if report.snapshot else None,
         "outcome": Outcome.PARTIAL if unreadable and report.snapshot else report.outcome,
         "unreadable": unreadable,
+        "noted": report.noted,
     }

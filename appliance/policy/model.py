@@ -12,7 +12,7 @@ from appliance.fields import Section, Size
 from appliance.policy.presets import PRESETS
 from appliance.policy.retention import parse_keep
 from appliance.schedule.field import PlannedTime
-from appliance.sources.interface import FoundSource, Medium
+from appliance.sources.interface import FoundSource, Medium, PreviousVersions
 from appliance.sources.selection import Selection
 from appliance.text import T
 
@@ -64,7 +64,8 @@ class SourcePolicy(Section):
     `readers`: files read at once, None for what suits the medium. `read_limit`: bytes per second, None for no limit.
     `keep`: retention rules (`appliance.policy.retention`); empty for the box's own.
     `on_page`: whether the page on the LAN names the source. `cross_file_systems`: whether file systems that are mounted
-    inside it are read as part of it. `reread_days`: after how many days every file is read again, however unchanged
+    inside it are read as part of it. `previous_versions`: when earlier states that the server keeps are read: never, of
+    locked files, or always. `reread_days`: after how many days every file is read again, however unchanged
     it looks; None for never.
     """
 
@@ -81,6 +82,7 @@ class SourcePolicy(Section):
     keep: Annotated[tuple[str, ...], AfterValidator(_keep)] = ()
     on_page: bool = True
     cross_file_systems: bool = False
+    previous_versions: PreviousVersions = "locked"
     reread_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
     @property

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from appliance.errors import KurabakoError
 from appliance.text import Text
@@ -46,7 +46,8 @@ class Entry:
 
     `mode` holds the permission bits with setuid, setgid and sticky as Unix has them (0..0o7777), without the
     type. Times are nanoseconds since 1970 UTC. `inode` and `device_id` identify a file within the source and
-    are 0 when the source has no stable ones; `links` is 0 when unknown.
+    are 0 when the source has no stable ones; `links` is 0 when unknown. `missing` says what of it could not be read,
+    `noted` what people should know of how it was.
     """
 
     name: bytes
@@ -69,6 +70,7 @@ class Entry:
     generic_attributes: Mapping[str, Any] = field(default_factory=dict)
     streams: tuple[Entry, ...] = ()
     missing: Text | None = None
+    noted: Text | None = None
 
 
 class SourceFile(Protocol):
@@ -131,6 +133,13 @@ class RemoteSource(Source, Protocol):
         """Opens each file, or says why it cannot be; an entry whose file is opened is then complete."""
         ...
 
+    def open_previous(self, path: Path, entry: Entry) -> SourceFile | None:
+        """Opens the newest earlier state that the server keeps of a file that is locked; None where there is none.
+
+        The entry then tells of that state, and `noted` says that it is one. Raises `SourceError`.
+        """
+        ...
+
 
 def is_remote(source: Source) -> TypeGuard[RemoteSource]:
     return hasattr(source, "open_many")
@@ -160,7 +169,10 @@ class LocalTree(Protocol):
 
 
 class SourceError(KurabakoError):
-    """One path of a source could not be read. `gone`: it vanished; `lost`: the whole source went away."""
+    """One path of a source could not be read.
+
+    `gone`: it vanished; `busy`: somebody has locked it, for now; `lost`: the whole source went away.
+    """
 
     code = "source.unreadable"
 
@@ -171,10 +183,12 @@ class SourceError(KurabakoError):
         safe: Text | None = None,
         todo: Text | None = None,
         gone: bool = False,
+        busy: bool = False,
         lost: bool = False,
     ) -> None:
         super().__init__(what, safe=safe, todo=todo)
         self.gone = gone
+        self.busy = busy
         self.lost = lost
 
 
@@ -199,11 +213,19 @@ class Medium(StrEnum):
     UNKNOWN = "unknown"
 
 
+PreviousVersions: TypeAlias = Literal["never", "locked", "always"]
+
+
 @dataclass(frozen=True)
 class OpenOptions:
-    """How a source is to be opened. `cross_file_systems`: what is mounted inside it is read as part of it."""
+    """How a source is to be opened.
+
+    `cross_file_systems`: what is mounted inside it is read as part of it. `previous_versions`: when earlier states that
+    a server keeps are read: "never", of files that are "locked", or "always", the whole source as it was at one moment.
+    """
 
     cross_file_systems: bool = False
+    previous_versions: PreviousVersions = "locked"
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ class ThrottledRemoteSource(ThrottledSource):
             for opened in self._remote.open_many(files)
         ]
 
+    def open_previous(self, path: Path, entry: Entry) -> SourceFile | None:
+        opened = self._remote.open_previous(path, entry)
+        return opened and _ThrottledFile(opened, self._bucket)
+
 
 def throttled(source: Source, limit: int) -> Source:
     """`source`, from whose files at most `limit` bytes a second are read."""

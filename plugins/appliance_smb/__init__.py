@@ -8,7 +8,7 @@ from functools import partial
 from pydantic import SecretStr
 
 from appliance.hookspecs import Check, CheckResult, PlaceKind, PluginContext, SettingsSection, hookimpl
-from appliance.sources.interface import FoundSource, Medium, Source, SourceNotFound
+from appliance.sources.interface import FoundSource, Medium, OpenOptions, Source, SourceNotFound
 from appliance.targets.interface import RestoreTarget
 from appliance.text import T
 from appliance_smb.address import ShareAddress
@@ -28,7 +28,7 @@ def discover_sources(context: PluginContext) -> Iterable[FoundSource]:
 
 
 @hookimpl
-def open_source(context: PluginContext, source: FoundSource) -> Source | None:
+def open_source(context: PluginContext, source: FoundSource, options: OpenOptions) -> Source | None:
     if source.kind != _KIND:
         return None
     # Imported late: smbprotocol takes a time that most commands need not wait for.
@@ -42,6 +42,7 @@ def open_source(context: PluginContext, source: FoundSource) -> Source | None:
                 login_of(share, settings.timeout),
                 settings,
                 refused_logins(context.state_dir),
+                options.previous_versions,
             )
     raise SourceNotFound(
         T("The share {share} is not in the settings.", share=source.title),

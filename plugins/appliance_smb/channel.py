@@ -23,13 +23,14 @@ from smbprotocol.connection import Ciphers, Connection, Dialects, SigningAlgorit
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from appliance_smb import errors, requests
+from appliance_smb import errors, requests, wire
 from appliance_smb.requests import Message
 
 _HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")  # [MS-SMB2] 2.2.1.2
 _TRANSFORM = struct.Struct("<4s16s16sIHHQ")  # [MS-SMB2] 2.2.41
 _ANSWERED, _ASYNC, _RELATED, _SIGNED, _DFS = 0x1, 0x2, 0x4, 0x8, 0x10000000
 _PENDING = 0x103
+_UNASKED = (1 << 64) - 1  # [MS-SMB2] 3.3.4.6: the message id of what nobody asked for
 _CREDIT_BYTES = 65536
 _CREDITS_WANTED = 512
 """What servers grant a client at most without being tuned; enough for 32 reads of 1 MiB under way."""
@@ -93,6 +94,8 @@ class Channel:
         self._sending = threading.Lock()
         self._reading = threading.Lock()
         self._waiting: dict[int, Pending] = {}
+        self.written: set[bytes] = set()
+        """Handles with an oplock whose files somebody else writes to; who closes a handle takes it out."""
         self._broken: str | None = None
 
     @property
@@ -234,16 +237,17 @@ class Channel:
 
     def _hand_out(self, frame: memoryview, check: _Signer | None) -> None:
         while frame:
-            mark, _, _, status, _, credits, flags, following, message_id, _, _, _, signature = _HEADER.unpack_from(
-                frame
-            )
+            header = _HEADER.unpack_from(frame)
+            mark, _, _, status, command, credits, flags, following, message_id, _, _, _, signature = header
             if mark != b"\xfeSMB" or following > len(frame) or (following and following < _HEADER.size):
                 raise ValueError("no SMB answer")
             answer = frame[:following] if following else frame
             frame = frame[following:] if following else frame[:0]
             pending = self._waiting.get(message_id)
             if pending is None or not flags & _ANSWERED:
-                continue  # a break of an oplock that nobody has, or an answer to what nobody waits for any more
+                if command == requests.OPLOCK_BREAK and message_id == _UNASKED:
+                    self.written.add(wire.parse_break(answer[_HEADER.size :]))
+                continue  # or an answer to what nobody waits for any more
             if status == _PENDING and flags & _ASYNC:
                 self._granted += credits
                 continue

@@ -182,11 +182,13 @@ def path_error(path: Path, status: int) -> SourceError:
             return SourceError(
                 T("{path} cannot be read: a program has opened it for itself alone.", path=shown),
                 todo=T("Close it there, or let the backup run when nobody works."),
+                busy=True,
             )
         case 0xC0000054:
             return SourceError(
                 T("{path} cannot be read: a program has locked a part of it.", path=shown),
                 todo=T("Close it there, or let the backup run when nobody works."),
+                busy=True,
             )
         case 0xC0000257:
             return SourceError(

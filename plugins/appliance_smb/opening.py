@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from smbprotocol.connection import Connection
 
 from appliance.hookspecs import CheckResult
+from appliance.sources.interface import PreviousVersions
 from appliance.status.model import Severity
 from appliance.text import T
 from appliance_smb import errors
@@ -35,11 +36,17 @@ def refused_logins(state_dir: Path) -> RefusedLogins:
     return RefusedLogins(state_dir / "smb" / "refused-logins.json" if state_dir.is_dir() else None)
 
 
-def open_share(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> SmbSource:
+def open_share(
+    address: ShareAddress,
+    login: Login,
+    settings: SmbSettings,
+    logins: RefusedLogins,
+    previous: PreviousVersions = "locked",
+) -> SmbSource:
     """The share as a source. Raises `LoginRefused`, `SourceNotFound` and the like."""
     link = _open_link(address, login, settings, logins)
     try:
-        return SmbSource(link, login.user)
+        return SmbSource(link, login.user, previous)
     except BaseException:
         link.close()
         raise

@@ -82,14 +82,15 @@ class Whole:
 class Ahead:
     """An open file with some reads under way ahead of the reader.
 
-    It ends where it ended when it was opened; what was appended since is seen by `changed`. When the connection breaks
+    It ends where it ended when it was opened; what was appended since is seen by `changed`, and so is, where the server
+    grants oplocks, every write of another client. When the connection breaks
     it is opened once more and read on, if it is still what it was.
     """
 
-    def __init__(self, link: Link, path: Path, name: bytes) -> None:
+    def __init__(self, link: Link, path: Path, name: bytes, moment: int = 0) -> None:
         self._link = link
         self._path = path
-        self._name = name
+        self._message = requests.create(name, _READ, _READ_FILE, moment=moment, oplock=requests.OPLOCK_II)
         self._asked = 0
         self._read = 0
         self._is_other = False
@@ -107,7 +108,9 @@ class Ahead:
         return count
 
     def changed(self) -> bool:
-        return self._is_other or _differ(self.facts, asked(self._link, self._path, self._look))
+        now = asked(self._link, self._path, self._look)
+        # Times alone are not enough: a Samba server puts them off until whoever writes has closed the file.
+        return self._is_other or _differ(self.facts, now) or self._handle in self._channel.written
 
     def close(self) -> None:
         try:
@@ -115,10 +118,10 @@ class Ahead:
             close_handle(self._channel, self._handle)
         except Broken:
             pass  # the server is away, and the handle with it
+        self._channel.written.discard(self._handle)
 
     def _open(self, channel: Channel) -> tuple[Channel, bytes, wire.Facts]:
-        message = requests.create(self._name, _READ, _READ_FILE)
-        return channel, *wire.parse_created(channel.call(message))
+        return channel, *wire.parse_created(channel.call(self._message))
 
     def _stay_open(self, channel: Channel) -> None:
         """Opens it once more where the channel that it was opened through broke."""
@@ -172,21 +175,23 @@ class Ahead:
 
 
 def _differ(before: wire.Facts, after: wire.Facts) -> bool:
-    """Whether a file was written to in between. The change time tells too: what writes through a server that puts off
-    the time of the last write (Samba, for two seconds) would be missed by that alone."""
+    """Whether a file is another than before, by its size and times."""
     return (before.size, before.written, before.changed) != (after.size, after.written, after.changed)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file to be read or, with a `size` of None, only to be described. `security` are the parts wanted."""
+    """A file to be read or, with a `size` of None, only to be described. `security` are the parts wanted.
+
+    `moment`: of the earlier state that is wanted, or 0.
+    """
 
     path: Path
     name: bytes
     size: int | None
     security: int
     streams: bool
-    is_directory: bool = False
+    moment: int = 0
 
 
 def read_many(link: Link, wanted: Sequence[Wanted]) -> list[Known]:
@@ -232,7 +237,7 @@ def _round_trip(wanted: Wanted) -> list[Message]:
     if wanted.security & requests.SACL:
         access |= requests.ACCESS_SYSTEM_SECURITY
     options = _READ_FILE if wanted.size is not None else requests.OPEN_REPARSE_POINT
-    messages = [requests.create(wanted.name, access, options)]
+    messages = [requests.create(wanted.name, access, options, moment=wanted.moment)]
     if wanted.security:
         messages.append(requests.query_security(wanted.security, _FACTS))
     if wanted.streams:

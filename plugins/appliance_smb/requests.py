@@ -12,7 +12,7 @@ from appliance.storage.interface import Buffer
 
 # [MS-SMB2] 2.2.1.2, Command
 LOGOFF, TREE_DISCONNECT, CREATE, CLOSE, READ, WRITE = 2, 4, 5, 6, 8, 9
-IOCTL, ECHO, QUERY_DIRECTORY, QUERY_INFO, SET_INFO = 11, 13, 14, 16, 17
+IOCTL, ECHO, QUERY_DIRECTORY, QUERY_INFO, SET_INFO, OPLOCK_BREAK = 11, 13, 14, 16, 17, 18
 
 # Access rights, [MS-SMB2] 2.2.13.1
 READ_DATA = LIST_DIRECTORY = 0x0001
@@ -27,6 +27,9 @@ OPEN, CREATE_NEW, OPEN_IF = 1, 2, 3
 DIRECTORY_FILE, SEQUENTIAL_ONLY, NON_DIRECTORY_FILE = 0x1, 0x4, 0x40
 DELETE_ON_CLOSE, BACKUP_INTENT, OPEN_REPARSE_POINT = 0x1000, 0x4000, 0x200000
 
+NO_OPLOCK, OPLOCK_II = 0, 1
+"""With an oplock of level II, the server tells at once when somebody else writes to the file."""
+
 SAME_FILE = b"\xff" * 16
 """The handle of what the request before, in the same compound, opened."""
 
@@ -37,9 +40,11 @@ ID_FULL_DIRECTORY = 38
 FULL_SIZE = 7  # [MS-FSCC] 2.5.4, of a file system
 OWNER, GROUP, DACL, SACL = 1, 2, 4, 8
 
+ENUMERATE_SNAPSHOTS = 0x144064  # [MS-SMB2] 2.2.31, FSCTL_SRV_ENUMERATE_SNAPSHOTS
 GET_REPARSE_POINT, SET_REPARSE_POINT, SET_SPARSE = 0x900A8, 0x900A4, 0x900C4
 
 _CREATE = struct.Struct("<HBBI8x8xIIIIIHHII")
+_TIMEWARP = struct.Struct("<IHH2xHI4s4xQ")  # [MS-SMB2] 2.2.13.2.7
 _CLOSE = struct.Struct("<HH4x16s")
 _READ = struct.Struct("<HBBIQ16sIIIHHB")
 _WRITE = struct.Struct("<HHIQ16sIIHHI")
@@ -65,14 +70,22 @@ def create(
     *,
     disposition: int = OPEN,
     attributes: int = 0,
+    moment: int = 0,
+    oplock: int = NO_OPLOCK,
 ) -> Message:
-    """CREATE, 2.2.13; `name` is UTF-16 with backslashes."""
+    """CREATE, 2.2.13; `name` is UTF-16 with backslashes, `moment` the FILETIME of the earlier state that is wanted."""
+    start = _HEADER + _CREATE.size
+    buffer, context = name, 0
+    if moment:
+        buffer += bytes(-(start + len(name)) % 8)
+        context = start + len(buffer)
+        buffer += _TIMEWARP.pack(0, 16, 4, 24, 8, b"TWrp", moment)
     # With the backup right, a user may read what its own rights do not allow; without it this changes nothing.
     fixed = _CREATE.pack(
-        57, 0, 0, 2, access | SYNCHRONIZE, attributes, _SHARE_ALL, disposition, options | BACKUP_INTENT,
-        _HEADER + _CREATE.size, len(name), 0, 0,
+        57, 0, oplock, 2, access | SYNCHRONIZE, attributes, _SHARE_ALL, disposition, options | BACKUP_INTENT,
+        start, len(name), context, _TIMEWARP.size if context else 0,
     )  # fmt: skip
-    return Message(CREATE, fixed + (name or b"\0"))
+    return Message(CREATE, fixed + (buffer or b"\0"))
 
 
 def close(handle: bytes = SAME_FILE, *, tell: bool = False) -> Message:

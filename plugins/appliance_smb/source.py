@@ -8,11 +8,20 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from appliance.sources.interface import Entry, EntryType, OtherFileSystem, Path, SourceError, SourceFile
+from appliance.sources.interface import (
+    Entry,
+    EntryType,
+    OtherFileSystem,
+    Path,
+    PreviousVersions,
+    SourceError,
+    SourceFile,
+)
 from appliance.text import T
 from appliance_smb import errors, requests, wire
 from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
+from appliance_smb.previous import Snapshot, newest_snapshot
 from appliance_smb.reading import SMALL, Ahead, Known, Wanted, asked, close_handle, read_many
 
 _REMEMBERED = 10_000
@@ -39,14 +48,20 @@ class SmbSource:
     the server itself follows in a circle is noticed and read once.
     """
 
-    def __init__(self, link: Link, user: str) -> None:
+    def __init__(self, link: Link, user: str, previous: PreviousVersions = "locked") -> None:
         self._link = link
+        self._previous = previous
+        self._snapshot: Snapshot | None = None
+        self._looked_for_snapshot = False
+        self._moment = 0
         self._top = (*link.prefix, *(name.encode() for name in link.address.folder))
         self._known: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._security = _SECURITY
         self._user = user
         try:
+            if previous == "always" and (snapshot := self._newest_snapshot(link.channel())):
+                self._moment = snapshot.moment
             self._root = self._look_at_root(link.channel())
         except Refused as refused:
             raise errors.share_refused(link.address, user, refused.status) from refused
@@ -69,6 +84,12 @@ class SmbSource:
     def root(self) -> Entry:
         entry = _entry(b"", self._root)
         self.complete((), entry)
+        if self._previous == "always":
+            entry.noted = (
+                T("It was read as it was in the previous version {snapshot}.", snapshot=self._snapshot.name)
+                if self._snapshot
+                else T("The server keeps no previous versions of it; it was read as it is now.")
+            )
         return entry
 
     def scandir(self, path: Path) -> Sequence[Entry]:
@@ -98,8 +119,21 @@ class SmbSource:
 
     def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
         """Opens and reads small files in one round trip each; a large one, which comes alone, is read ahead."""
-        small = iter(self._ask([(path, entry) for path, entry in files if entry.size <= SMALL], content=True))
-        return [_opened(next(small)) if entry.size <= SMALL else self._open_large(path, entry) for path, entry in files]
+        most = min(SMALL, self._link.payload)
+        small = iter(self._ask([(path, entry) for path, entry in files if entry.size <= most], content=True))
+        return [_opened(next(small)) if entry.size <= most else self._open_large(path, entry) for path, entry in files]
+
+    def open_previous(self, path: Path, entry: Entry) -> SourceFile | None:
+        if self._previous != "locked" or (snapshot := asked(self._link, path, self._newest_snapshot)) is None:
+            return None
+        self.complete(path, entry)
+        file = Ahead(self._link, path, self._name(path), snapshot.moment)
+        earlier = _entry(entry.name, file.facts)
+        entry.size, entry.mtime_ns, entry.ctime_ns = earlier.size, earlier.mtime_ns, earlier.ctime_ns
+        entry.noted = T(
+            "A program has locked it; what was backed up is its previous version {snapshot}.", snapshot=snapshot.name
+        )
+        return file
 
     def close(self) -> None:
         self._link.close()
@@ -109,7 +143,7 @@ class SmbSource:
     def _open_large(self, path: Path, entry: Entry) -> SourceFile | SourceError:
         try:
             self.complete(path, entry)
-            return Ahead(self._link, path, self._name(path))
+            return Ahead(self._link, path, self._name(path), self._moment)
         except SourceError as error:
             return self._told(error)
 
@@ -134,15 +168,21 @@ class SmbSource:
     def _wanted(self, path: Path, size: int | None) -> Wanted:
         """What is asked for a file or directory; a stream (`name:stream`) has only its content."""
         whole = b":" not in (path[-1] if path else b"")
-        return Wanted(path, self._name(path), size, self._security if whole else 0, whole)
+        return Wanted(path, self._name(path), size, self._security if whole else 0, whole, self._moment)
 
     # --- directories -------------------------------------------------------------------------------------------------
 
     def _look_at_root(self, channel: Channel) -> wire.Facts:
-        message = requests.create(self._name(()), _LIST, requests.DIRECTORY_FILE)
+        message = requests.create(self._name(()), _LIST, requests.DIRECTORY_FILE, moment=self._moment)
         handle, facts = wire.parse_created(channel.call(message))
         close_handle(channel, handle)
         return facts
+
+    def _newest_snapshot(self, channel: Channel) -> Snapshot | None:
+        """The newest earlier state that the server keeps, looked for once."""
+        if not self._looked_for_snapshot:
+            self._snapshot, self._looked_for_snapshot = newest_snapshot(channel, self._name(())), True
+        return self._snapshot
 
     def _told(self, error: SourceError) -> SourceError:
         """The error itself, or that the whole source is lost, where a path is gone because its root is."""
@@ -174,7 +214,7 @@ class SmbSource:
         """All of a directory. Most take one round trip: what is opened is listed with it, and its end seen."""
         first, *listings = channel.send(
             [
-                requests.create(self._name(path), _LIST, requests.DIRECTORY_FILE),
+                requests.create(self._name(path), _LIST, requests.DIRECTORY_FILE, moment=self._moment),
                 requests.list_directory(requests.SAME_FILE, _FEW),
                 requests.list_directory(requests.SAME_FILE, _FEW),
             ]
@@ -229,7 +269,9 @@ class SmbSource:
         entry.link_target = target
 
     def _read_link(self, channel: Channel, path: Path) -> bytes | None:
-        message = requests.create(self._name(path), requests.READ_ATTRIBUTES, requests.OPEN_REPARSE_POINT)
+        message = requests.create(
+            self._name(path), requests.READ_ATTRIBUTES, requests.OPEN_REPARSE_POINT, moment=self._moment
+        )
         handle, _ = wire.parse_created(channel.call(message))
         try:
             asked_for = requests.ioctl(requests.GET_REPARSE_POINT, most=_LONGEST_LINK, handle=handle)

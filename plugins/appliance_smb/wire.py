@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 DIRECTORY = 0x10
@@ -22,6 +23,7 @@ _NAME_SURROGATE = 0x20000000
 _EPOCH = 116_444_736_000_000_000  # 1970 in FILETIME, which counts 100 ns from 1601
 _HEADER = 64  # offsets in answers count from the SMB2 header
 
+_SNAPSHOTS = struct.Struct("<3I")  # [MS-SMB2] 2.2.32.2
 _CREATED = struct.Struct("<2xBx4x4q2QI4x16s")  # 2.2.14
 _LISTED = struct.Struct("<I4x4qQ8x3I4xQ")  # [MS-FSCC] 2.4.18, FileIdFullDirectoryInformation
 _CLOSED = struct.Struct("<2x2x4x4q2QI")  # 2.2.16
@@ -72,6 +74,11 @@ def parse_created(data: Answer) -> tuple[bytes, Facts]:
     return handle, Facts(created, accessed, written, changed, size, attributes)
 
 
+def parse_break(data: Answer) -> bytes:
+    """The handle of the file that somebody else writes to, in an oplock break, [MS-SMB2] 2.2.23.1."""
+    return bytes(data[8:24])
+
+
 def parse_closed(data: Answer) -> Facts:
     """How the file was, in the answer to a CLOSE that asked for it, [MS-SMB2] 2.2.16."""
     created, accessed, written, changed, _allocated, size, attributes = _CLOSED.unpack_from(data)
@@ -97,6 +104,24 @@ def parse_ioctl(data: Answer) -> Answer:
     """The buffer in the answer to IOCTL, [MS-SMB2] 2.2.32."""
     offset, length = struct.unpack_from("<II", data, 32)
     return data[offset - _HEADER : offset - _HEADER + length]
+
+
+def parse_snapshots(buffer: Answer) -> tuple[int, list[str]]:
+    """How many bytes the names of a volume's earlier states take, and those names that are there, [MS-SMB2] 2.2.32.2.
+
+    A name is `@GMT-YYYY.MM.DD-HH.MM.SS`; a server tells none when it was asked for too few bytes.
+    """
+    if len(buffer) < _SNAPSHOTS.size:
+        raise ValueError("the list of earlier states is cut off")
+    _, _, length = _SNAPSHOTS.unpack_from(buffer)
+    listed = bytes(buffer[_SNAPSHOTS.size : _SNAPSHOTS.size + length])
+    names = listed[: len(listed) // 2 * 2].decode("utf-16-le", "replace").split("\0")
+    return length, [name for name in names if name]
+
+
+def parse_moment(snapshot: str) -> datetime:
+    """The moment in the name of an earlier state, [MS-SMB2] 2.2.32.2. Raises `ValueError`."""
+    return datetime.strptime(snapshot, "@GMT-%Y.%m.%d-%H.%M.%S").replace(tzinfo=UTC)
 
 
 def parse_network_open(buffer: Answer) -> Facts:

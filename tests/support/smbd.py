@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from random import randrange
 
@@ -64,6 +65,14 @@ _CONFIG = """
 [encrypted]
     path = {share}
     smb encrypt = required
+
+[previous]
+    path = {share}
+    read only = no
+    vfs objects = shadow_copy2
+    shadow:snapdir = {root}/snapshots
+    shadow:basedir = {share}
+    strict locking = yes
 
 [private]
     path = {share}
@@ -118,6 +127,14 @@ class Smbd:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def keep(self, moment: datetime) -> str:
+        """Keeps what is shared now as a previous version of that moment; its name."""
+        name = moment.strftime("@GMT-%Y.%m.%d-%H.%M.%S")
+        kept = self.share.parent / "snapshots" / name
+        shutil.copytree(self.share, kept)
+        self.give(kept)
+        return name
+
     def kill(self) -> None:
         """Ends the server and every connection at once, as a power cut would."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -150,7 +167,7 @@ def start_smbd(
     root.chmod(0o755)  # the account must get to the share
     try:
         share = root / "data"
-        for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "data"):
+        for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "snapshots", "data"):
             (root / folder).mkdir(mode=0o755)
         address = _free_address() if usual_port else "127.0.0.1"
         port = 445 if usual_port else _free_port()

@@ -177,6 +177,8 @@ def _backup_report(report: BackupReport, places: Mapping[str, Any]) -> JobReport
         "summary": msgspec.to_builtins(counts),
         "unreadable_count": len(report.unreadable),
         "unreadable": [{"path": one.path, "why": one.why.to_json()} for one in report.unreadable[:LISTED]],
+        "noted_count": len(report.noted),
+        "noted": [{"path": one.path, "what": one.what.to_json()} for one in report.noted[:LISTED]],
         "not_crossed": list(report.not_crossed[:LISTED]),
         "lost": report.lost,
         **places,

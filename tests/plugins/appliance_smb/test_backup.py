@@ -13,7 +13,7 @@ import appliance_smb
 from appliance.backup import LOST_TAG, BackupReport, execute_backup, plan_backup
 from appliance.hookspecs import PluginContext
 from appliance.repository import Node, Repository, Snapshot
-from appliance.sources.interface import Source
+from appliance.sources.interface import OpenOptions, Source
 from appliance.status.model import Outcome, Progress
 from appliance_folder.storage import FolderStorage
 from appliance_smb.settings import SmbSettings
@@ -33,7 +33,7 @@ def opened(server: Smbd, folder: str) -> Source:
         {"smb": SmbSettings.model_validate({"shares": [share], "patience": 0})}, Path("/var"), Path("/run")
     )
     (found,) = appliance_smb.discover_sources(context)
-    source = appliance_smb.open_source(context, found)
+    source = appliance_smb.open_source(context, found, OpenOptions())
     assert source is not None
     return source
 

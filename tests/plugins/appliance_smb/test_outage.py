@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-import appliance_smb
-from appliance.backup import LOST_TAG, BackupReport, execute_backup, plan_backup
-from appliance.hookspecs import PluginContext
+from appliance.backup import LOST_TAG
 from appliance.repository import Repository
-from appliance.sources.interface import Source, SourceError
+from appliance.sources.interface import SourceError
 from appliance.status.model import Outcome, Progress
-from appliance_folder.storage import FolderStorage
 from appliance_smb import opening
+from appliance_smb.errors import LoginRefused
 from appliance_smb.link import open_channel
-from appliance_smb.settings import SmbSettings
-from tests.support.repository import CHEAP, PASSWORD
+from tests.plugins.appliance_smb.running import back_up, new_repository, opened
 from tests.support.smbd import Smbd, start_smbd
 
 pytestmark = [pytest.mark.needs("smbd", "root"), pytest.mark.xdist_group("smbd")]
@@ -43,40 +39,18 @@ def server() -> Iterator[Smbd]:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    storage = FolderStorage(tmp_path / "repo", create=True)
-    return Repository.create(storage, PASSWORD, hostname="box", username="kura", now=now, cost=CHEAP)
+    return new_repository(tmp_path / "repo")
 
 
-def now() -> datetime:
-    return datetime(2026, 4, 1, tzinfo=UTC)
-
-
-def opened(server: Smbd, state: Path, patience: float = 120) -> Source:
-    state.mkdir(exist_ok=True)
-    share = {"url": server.url("share", "data"), "password_file": str(server.password_file)}
-    settings = SmbSettings.model_validate({"shares": [share], "patience": patience})
-    context = PluginContext({"smb": settings}, state, state)
-    (found,) = appliance_smb.discover_sources(context)
-    source = appliance_smb.open_source(context, found)
-    assert source is not None
-    return source
-
-
-def back_up(
-    repository: Repository, source: Source, midway: Callable[[], None] = lambda: None, workers: int = 4
-) -> BackupReport:
-    """Backs up; `midway` is called once, when the sixth folder is being listed."""
-    waiting = [midway]
+def midway(action: Callable[[], object]) -> Callable[[Progress], None]:
+    """Calls `action` once, when the sixth folder is being listed."""
+    waiting = [action]
 
     def on_progress(progress: Progress) -> None:
         if progress.item == "06" and waiting:
             waiting.pop()()
 
-    plan = plan_backup(repository, source, hostname="box", now=now)
-    report = execute_backup(repository, plan, source, now=now, workers=workers, on_progress=on_progress)
-    source.close()
-    assert not waiting
-    return report
+    return on_progress
 
 
 @pytest.mark.parametrize("workers", [1, 8])
@@ -90,11 +64,10 @@ def test_a_run_goes_on_when_the_server_is_back(
         server.kill()
         starting.start()
 
-    report = back_up(repository, source, restart, workers)
+    report = back_up(repository, source, midway(restart), workers)
     starting.join()
     assert (report.outcome, report.unreadable) == (Outcome.DONE, ())
     assert report.summary.total_files_processed == FOLDERS * FILES + 1
-    repository.load_index()
     again = back_up(repository, opened(server, tmp_path / "state"))
     assert again.summary.files_unmodified == FOLDERS * FILES + 1
     assert again.summary.data_blobs == 0, "what was read around the restart is what is there"
@@ -144,14 +117,13 @@ def test_a_share_that_is_renamed_ends_the_run_and_the_next_goes_on(
         server.administer("smbcontrol", "smbd", "reload-config")
         server.administer("smbcontrol", "smbd", "close-share", old)
 
-    report = back_up(repository, source, lambda: rename("share", "other"), workers=1)
+    report = back_up(repository, source, midway(lambda: rename("share", "other")), workers=1)
     assert report.lost and report.outcome is Outcome.PARTIAL
     assert report.snapshot is not None and LOST_TAG in report.snapshot.tags
     (told,) = [str(one.why) for one in report.unreadable]
     assert f"There is no //{server.address}/share/data on the server." in told
 
     rename("other", "share")
-    repository.load_index()
     again = back_up(repository, opened(server, tmp_path / "state"))
     assert again.outcome is Outcome.DONE
     assert again.summary.files_unmodified >= 4 * FILES, "what was read is kept"
@@ -162,7 +134,7 @@ def test_a_folder_that_is_renamed_ends_the_run_with_one_word(
 ) -> None:
     source = opened(server, tmp_path / "state")
     folder = server.share / "data"
-    report = back_up(repository, source, lambda: folder.rename(server.share / "renamed") and None)
+    report = back_up(repository, source, midway(lambda: folder.rename(server.share / "renamed")))
     assert report.lost and len(report.unreadable) == 1
     assert "There is no " in str(report.unreadable[0].why)
 
@@ -170,7 +142,7 @@ def test_a_folder_that_is_renamed_ends_the_run_with_one_word(
 def test_a_server_that_stays_away_is_given_up_after_the_patience(
     server: Smbd, repository: Repository, tmp_path: Path
 ) -> None:
-    report = back_up(repository, opened(server, tmp_path / "state", patience=1), server.kill)
+    report = back_up(repository, opened(server, tmp_path / "state", patience=1), midway(server.kill))
     assert report.lost and len(report.unreadable) == 1
     assert "went away" in str(report.unreadable[0].why)
 
@@ -182,8 +154,11 @@ def test_an_account_that_is_locked_during_the_run_is_tried_no_more(
     attempts: list[bool] = []
 
     def counted(*arguments: object) -> object:
-        attempts.append(True)
-        return open_channel(*arguments)  # type: ignore[arg-type]
+        try:
+            return open_channel(*arguments)  # type: ignore[arg-type]
+        except LoginRefused:
+            attempts.append(True)
+            raise
 
     def lock() -> None:
         server.administer("pdbedit", "-u", server.account, "-c", "[L]")
@@ -192,7 +167,7 @@ def test_an_account_that_is_locked_during_the_run_is_tried_no_more(
         attempts.clear()
         monkeypatch.setattr(opening, "open_channel", counted)
 
-    report = back_up(repository, source, lock, workers=8)
+    report = back_up(repository, source, midway(lock), workers=8)
     assert attempts == [True]
     assert report.lost and len(report.unreadable) == 1
     assert "the account is locked" in str(report.unreadable[0].why)

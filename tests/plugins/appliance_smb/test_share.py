@@ -14,7 +14,7 @@ import pytest
 
 import appliance_smb
 from appliance.hookspecs import PluginContext
-from appliance.sources.interface import Entry, EntryType, FoundSource, Source, SourceError, SourceNotFound
+from appliance.sources.interface import Entry, EntryType, FoundSource, OpenOptions, Source, SourceError, SourceNotFound
 from appliance.sources.walk import walk
 from appliance_smb import opening
 from appliance_smb.address import parse_address
@@ -33,7 +33,7 @@ def context(tmp_path: Path, *shares: dict[str, Any], timeout: float = 10, patien
 
 def opened(context: PluginContext) -> Source:
     (found,) = appliance_smb.discover_sources(context)
-    source = appliance_smb.open_source(context, found)
+    source = appliance_smb.open_source(context, found, OpenOptions())
     assert source is not None
     return source
 
@@ -223,13 +223,13 @@ def test_a_wrong_password_is_tried_once(smbd: Smbd, tmp_path: Path, monkeypatch:
     attempts = counted_attempts(monkeypatch)
     for found in appliance_smb.discover_sources(box):
         with pytest.raises(LoginRefused) as refused:
-            appliance_smb.open_source(box, found)
+            appliance_smb.open_source(box, found, OpenOptions())
         assert smbd.account in str(refused.value) and "127.0.0.1" in str(refused.value)
         assert "certainly-wrong" not in str(refused.value) + repr(refused.value)
     assert attempts == [1], "the second share is the same login"
     wrong.write_text(smbd.password)
     for found in appliance_smb.discover_sources(box):
-        source = appliance_smb.open_source(box, found)
+        source = appliance_smb.open_source(box, found, OpenOptions())
         assert source is not None, "a corrected password is another login"
         source.close()
 
@@ -257,8 +257,8 @@ def test_shares_and_folders_that_are_not_there(smbd: Smbd, tmp_path: Path) -> No
 def test_a_share_that_left_the_settings(smbd: Smbd, tmp_path: Path) -> None:
     gone = FoundSource("smb://nas/old", "smb", "//nas/old")
     with pytest.raises(SourceNotFound, match="not in the settings"):
-        appliance_smb.open_source(context(tmp_path), gone)
-    assert appliance_smb.open_source(context(tmp_path), FoundSource("folder:/x", "folder", "x")) is None
+        appliance_smb.open_source(context(tmp_path), gone, OpenOptions())
+    assert appliance_smb.open_source(context(tmp_path), FoundSource("folder:/x", "folder", "x"), OpenOptions()) is None
 
 
 def test_a_guest(tmp_path: Path) -> None:

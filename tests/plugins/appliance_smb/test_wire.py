@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance_smb.requests import create
 from appliance_smb.wire import (
     Facts,
     encode_path,
     is_name,
     parse_link,
     parse_listing,
+    parse_moment,
+    parse_snapshots,
     unix_ns,
     windows_attributes,
 )
@@ -100,6 +104,39 @@ def test_times_and_attributes() -> None:
         "windows.creation_time": {"LowDateTime": 1_773_865_890, "HighDateTime": 31_291_713},
         "windows.file_attributes": 0x21,
     }
+
+
+def snapshots(names: list[str], length: int | None = None) -> bytes:
+    listed = b"".join(f"{name}\0".encode("utf-16-le") for name in names) + b"\0\0"
+    return struct.pack("<3I", len(names), len(names), len(listed) if length is None else length) + listed
+
+
+def test_earlier_states_are_listed() -> None:
+    names = ["@GMT-2026.03.31-23.59.59", "@GMT-2026.03.01-00.00.00"]
+    assert parse_snapshots(snapshots(names)) == (102, names)
+    assert parse_snapshots(snapshots([])) == (2, [])
+    assert parse_moment(names[0]) == datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)
+    with pytest.raises(ValueError, match="cut off"):
+        parse_snapshots(b"\0" * 11)
+
+
+@given(st.binary(min_size=12, max_size=200))
+def test_a_broken_list_of_earlier_states_stays_within_itself(buffer: bytes) -> None:
+    _, names = parse_snapshots(buffer)
+    assert sum(map(len, names)) <= len(buffer)
+
+
+def test_an_earlier_state_is_asked_for_by_its_moment() -> None:
+    """CREATE with the context `TWrp`, [MS-SMB2] 2.2.13.2.7: aligned to 8 bytes, and after the name."""
+    for name in ("", "a", "abc", "名前"):
+        body = create(name.encode("utf-16-le"), 1, moment=0x01DCC1A2B3C4D5E6).body
+        at, length, context, size = struct.unpack_from("<HHII", body, 44)
+        assert body[at - 64 : at - 64 + length].decode("utf-16-le") == name
+        assert context % 8 == 0 and context >= at + length and context - 64 + size == len(body)
+        following, tag_at, tag_length, data_at, data_length = struct.unpack_from("<IHHxxHI", body, context - 64)
+        start = context - 64
+        assert following == 0 and body[start + tag_at : start + tag_at + tag_length] == b"TWrp"
+        assert struct.unpack("<Q", body[start + data_at : start + data_at + data_length]) == (0x01DCC1A2B3C4D5E6,)
 
 
 def reparse(tag: int, substitute: str, shown: str, flags: bytes) -> bytes:
