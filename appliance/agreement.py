@@ -97,6 +97,11 @@ class Contract:
         """The most that may be stored, in bytes; None where more is told of but not stopped, or nothing is counted."""
         return self.capacity if self.profile.holds else None
 
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """The addresses that the provider gave for its names; connections to them ask no DNS."""
+        return {one.name: one.address for one in self.entitlement.hosts} if self.entitlement is not None else {}
+
     def against(self, action: Action, cloud: str = "") -> Condition | None:
         """The weightiest condition that keeps the box from `action` now; None: it is allowed.
 
@@ -193,7 +198,7 @@ class Agreement:
         terms = profile.terms or unsaid()
         found = (
             *findings(profile, capacity, figures),
-            *network_findings(terms, entitlement, self._cloud, None, now),
+            *network_findings(terms, entitlement, self._cloud, now),
             *self.credentials.findings(terms, now),
         )
         standing = judge(Case(terms, entitlement, mine, now, found, clock_trusted=trusted))

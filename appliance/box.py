@@ -223,7 +223,8 @@ class Box:
         """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
         cloud = self.require_cloud()
         limit = part_limit(self.contract.terms, cloud.part_limit)
-        storage = self.plugins.open_storage(cloud.url, {**cloud.options(), "part_limit": limit})
+        options = {**cloud.options(), "part_limit": limit, "hosts": self.contract.hosts}
+        storage = self.plugins.open_storage(cloud.url, options)
         return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line.sent)
 
     def cloud_storage(self) -> RetryingStorage:
