@@ -44,8 +44,11 @@ class Snapshot:
 def take_snapshot(device: pyudev.Device) -> Snapshot | None:
     """A snapshot of the mounted, writable file system on `device`; None where none can be had."""
     try:
+        place = _written_at(device)
+        if place is None:
+            return None
         if device.properties.get("ID_FS_TYPE") == "btrfs":
-            return _of_btrfs(device)
+            return _of_btrfs(place)
         if device.properties.get("DM_UUID", "").startswith("LVM-"):
             return _of_lvm(device)
     except (OSError, subprocess.SubprocessError, KurabakoError) as error:
@@ -53,12 +56,15 @@ def take_snapshot(device: pyudev.Device) -> Snapshot | None:
     return None
 
 
-def _of_btrfs(device: pyudev.Device) -> Snapshot | None:
+def _written_at(device: pyudev.Device) -> str | None:
+    """Where the whole file system on `device` is mounted to be written, if it is."""
     number = (os.major(device.device_number), os.minor(device.device_number))
     nodes = {mount.source: found for mount in current_mounts() if (found := device_of_node(mount.source))}
-    place = next((one.point for one in current_mounts() if one.root == "/" and device_of(one, nodes) == number), None)
-    if place is None or os.statvfs(place).f_flag & os.ST_RDONLY:
-        return None
+    places = (one.point for one in current_mounts() if one.root == "/" and device_of(one, nodes) == number)
+    return next((place for place in places if not os.statvfs(place).f_flag & os.ST_RDONLY), None)
+
+
+def _of_btrfs(place: str) -> Snapshot | None:
     for left in Path(place).glob(f"{PREFIX}*"):
         if not left.is_symlink():
             _run("btrfs", "subvolume", "delete", str(left))
