@@ -13,7 +13,6 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def _of_lvm(device: pyudev.Device) -> Snapshot | None:
     about = device.properties
     group, volume = about["DM_VG_NAME"], about["DM_LV_NAME"]
     name = f"{SNAPSHOT_VOLUME}{volume}"
-    with suppress(subprocess.CalledProcessError):
+    if name in _run("lvs", "--noheadings", "-o", "lv_name", group).split():
         _run("lvremove", "--yes", "--quiet", f"{group}/{name}")
     wanted = int(_run("lvs", "--noheadings", "--nosuffix", "--units=b", "-o", "lv_size", f"{group}/{volume}")) // 10
     wanted -= wanted % _SECTOR

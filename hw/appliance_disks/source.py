@@ -162,7 +162,7 @@ def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskS
 
 def _can_snapshot(seen: Seen, options: OpenOptions) -> bool:
     """Whether a snapshot is worth asking for: what is mounted inside would be missing from it."""
-    kind = seen.fs_type == "btrfs" or seen.device.properties.get("DM_UUID", "").startswith("LVM-")
+    kind = seen.device.fs_type == "btrfs" or seen.device.properties.get("DM_UUID", "").startswith("LVM-")
     return kind and not options.cross_file_systems
 
 
@@ -172,7 +172,7 @@ def _mounted(seen: Seen, context: PluginContext) -> tuple[int, Callable[[], None
     minutes = int(offset.total_seconds() // 60) if offset else 0
     if os.geteuid() == 0:
         try:
-            mount = mount_read_only(seen.device.node, seen.fs_type, minutes)
+            mount = mount_read_only(seen.device.node, seen.device.fs_type, minutes)
         except NoDriver:
             pass  # a program may know it
         else:
@@ -186,7 +186,7 @@ def _wrapped(seen: Seen, options: OpenOptions, place: str, release: Callable[[],
         place,
         id=seen.found.id,
         snapshot_path=snapshot_path(seen),
-        trusts_inode=seen.fs_type not in UNSTABLE_INODES,
+        trusts_inode=seen.device.fs_type not in UNSTABLE_INODES,
         cross_file_systems=options.cross_file_systems,
     )
     number, sequence = seen.device.number, seen.device.sequence
