@@ -30,8 +30,8 @@ LEAP_DAY = datetime.datetime(2024, 2, 29, 12, 34, 56, tzinfo=datetime.UTC)
 NAMES = ("書類/見積書 令和8年（最終）.txt", "Mixed Case Name.TXT", "UPPER.TXT", "lower.txt", "絵文字 🗾.txt")
 
 BEYOND_THE_TOOLS = {"vfat": {"UPPER.TXT", "絵文字 🗾.txt"}, "udf": {"絵文字 🗾.txt"}}
-"""GRUB, which reads FAT where the kernel does not, shows short names in lower case; mtools, and genisoimage for UDF, write
-no emoji."""
+"""GRUB, which reads FAT where the kernel does not, shows short names in lower case; mtools and genisoimage (in UDF)
+write no emoji."""
 
 
 @pytest.fixture
