@@ -139,7 +139,7 @@ class Agreement:
         self._state = state
         self._find_profiles = profiles
         self._begun = (state_dir / "state.db").exists
-        self.metering = Metering(state)
+        self.metering = Metering(state, cloud)
         self.matters = Matters(state=state, begun=self._begun, record=self.record, history=self.history)
         self.credentials = Credentials(key=key, state=state, begun=self._begun, record=self.record)
         self.evidence = EvidenceLog(state_dir / "evidence.jsonl", clock)

@@ -61,7 +61,7 @@ class Box:
         self.settings = settings
         self.plugins = plugins
         self.clock = clock
-        self.line = Line()
+        self.line = Line(lambda sent, received: self.agreement.metering.note_traffic(clock(), sent, received))
 
     @classmethod
     def open(cls, config: Path, *, clock: Callable[[], datetime] = utc_now) -> Box:
@@ -76,6 +76,7 @@ class Box:
 
     def close(self) -> None:
         """Closes the state, if it was opened."""
+        self.line.flush()
         if "state" in self.__dict__:
             self.state.close()
 
@@ -147,11 +148,6 @@ class Box:
     def profile(self) -> ServiceProfile:
         """The provider's terms that the contract names; `UnknownProfile` when no plugin knows them."""
         return self.contract.profile
-
-    @property
-    def reserve(self) -> int:
-        """Bytes of the capacity that only upkeep may use."""
-        return self.contract.reserve
 
     # Places
 
@@ -225,7 +221,7 @@ class Box:
         limit = part_limit(self.contract.terms, cloud.part_limit)
         options = {**cloud.options(), "part_limit": limit, "hosts": self.contract.hosts}
         storage = self.plugins.open_storage(cloud.url, options)
-        return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line.sent)
+        return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line)
 
     def cloud_storage(self) -> RetryingStorage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from appliance.contract.box_state import CLOUD, Action, BoxState, Condition, Standing, is_named
@@ -95,6 +96,21 @@ def refuse_bucket(terms: Terms, entitlement: Entitlement | None, bucket: str) ->
         return None
     why = T("The name of the bucket {bucket} must contain {text}.", bucket=bucket, text=entitlement.org_string)
     return Refused(why, rule.clause)
+
+
+class Differing(NamedTuple):
+    """Sources that different people may see, by title, and the clause by which they belong to different accounts."""
+
+    sources: tuple[str, ...]
+    clause: str
+
+
+def differing_viewers(terms: Terms, viewers: Mapping[str, frozenset[str]]) -> Differing | None:
+    """The sources of one account whose declared viewers differ; those of which nothing is declared do not count."""
+    declared = {source: who for source, who in viewers.items() if who}
+    if terms.accounts is None or len(set(declared.values())) < 2:
+        return None
+    return Differing(tuple(sorted(declared)), terms.accounts.clause)
 
 
 @dataclass(frozen=True)
