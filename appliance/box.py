@@ -30,7 +30,7 @@ from appliance.setting_up import SetUp
 from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
 from appliance.sources.throttled import throttled
-from appliance.state import State
+from appliance.state import State, StateError
 from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
 from appliance.storage.interface import ObjectNotFound, PlaceNotFound, Storage
 from appliance.text import T
@@ -320,10 +320,10 @@ class Box:
     def known_sources(self) -> list[KnownSource]:
         """Every source that is there now, and every designated one, there or not; by id. Asks the plugins."""
         designated = {designation.source.id: designation for designation in self.state.designations()}
-        known = {}
-        now, contract = self.clock(), self.contract
+        known, now, contract = dict[str, KnownSource](), self.clock(), self.contract
         for seen in self.plugins.discover_sources(self.context):
-            self.state.saw(seen, now)
+            with suppress(StateError):  # a memory that is full hides no source
+                self.state.saw(seen, now)
             places = {"has_vault": self.has_vault, "has_cloud": self.has_cloud}
             found = as_contracted(seen, self.policies.of(seen), contract, self.state, **places)
             designation = designated.pop(found.id, None)
