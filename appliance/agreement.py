@@ -31,8 +31,8 @@ from appliance.contract.matters import Matter
 from appliance.contract.profile import Meter, ServiceProfile
 from appliance.contract.terms import Terms
 from appliance.credentials import Credentials
-from appliance.directives import Directives
-from appliance.entitlements import Entitlements, NoEntitlement
+from appliance.directives import TAKEN, Directives
+from appliance.entitlements import INSTALLED, MOMENT, Entitlements, NoEntitlement
 from appliance.errors import KurabakoError
 from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
@@ -152,6 +152,7 @@ class Agreement:
             require_known=self._require_known,
             record=self.record,
             history=self.history,
+            last_recorded=self._last_recorded,
             clock=clock,
         )
         self.directives = Directives(
@@ -224,6 +225,17 @@ class Agreement:
                 yield record.payload
         except KurabakoError as error:
             logger.error("the evidence cannot be read: %s", error)
+
+    def _last_recorded(self) -> datetime | None:
+        """The last moment that was trusted, as the evidence has it; a clock that the provider mended begins anew."""
+        last: datetime | None = None
+        try:
+            for record in self.evidence.records(INSTALLED, MOMENT, TAKEN):
+                mended = record.kind == INSTALLED and record.payload.get("resets_clock", False)
+                last = record.at if last is None or mended else max(last, record.at)
+        except KurabakoError as error:
+            logger.error("the evidence cannot be read: %s", error)
+        return last
 
     @property
     def evidence_head(self) -> Head | None:

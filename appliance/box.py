@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.agreement import Agreement, Contract
 from appliance.capacity import GatedStorage, GatedTries, Ledger
+from appliance.cloud_memory import heed_cloud
 from appliance.contract.box_state import Action
 from appliance.contract.collection import part_limit
 from appliance.contract.profile import ServiceProfile
@@ -239,7 +240,8 @@ class Box:
         contract.require(Action.UPLOAD, self.cloud_location)
         storage = self.reached_cloud()
         ledger = Ledger.measure(storage, capacity=contract.limit, reserve=contract.reserve)
-        return GatedStorage(RetryingStorage(GatedTries(storage.inner, ledger)), ledger)
+        cloud = GatedStorage(RetryingStorage(GatedTries(storage.inner, ledger)), ledger)
+        return heed_cloud(self.agreement, self.state, cloud, self.password)
 
     def open_home(self) -> Repository:
         """The repository that backups are written to: the vault's, or the gated cloud's on a box without a vault.
