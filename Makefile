@@ -28,7 +28,12 @@ $(VENV)/.installed-run: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m tests.requirements --install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@# The libraries for Kerberos are built here, which needs what only root may install.
+	@if command -v krb5-config >/dev/null && command -v gcc >/dev/null; then \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[kerberos]' || \
+	  echo "Kerberos is not tested: its libraries cannot be built here." >&2; fi
 	@touch $@ $(VENV)/.installed-run
 
 run: $(VENV)/.installed-run ## see the box work on this machine (Ctrl-C ends it); ARGS="--once --json" for one run

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 TOOLS: dict[str, tuple[str, str]] = {
@@ -21,6 +22,14 @@ TOOLS: dict[str, tuple[str, str]] = {
     "smbd": ("/usr/sbin/smbd", "samba"),
     "smbclient": ("smbclient", "smbclient"),
     "samba-vfs": ("/usr/share/doc/samba-vfs-modules/copyright", "samba-vfs-modules"),
+    "samba-tool": ("samba-tool", "samba"),
+    "avahi": ("/usr/sbin/avahi-daemon", "avahi-daemon"),
+    "wsdd": ("/usr/sbin/wsdd", "wsdd"),
+    "ip": ("ip", "iproute2"),
+    "kdc": ("/usr/sbin/krb5kdc", "krb5-kdc"),
+    "kadmin": ("/usr/sbin/kadmin.local", "krb5-admin-server"),
+    "krb5-config": ("krb5-config", "libkrb5-dev"),
+    "gcc": ("gcc", "gcc"),
     "udevd": ("/lib/systemd/systemd-udevd", "udev"),
     "umockdev": ("umockdev-run", "umockdev"),
     "socat": ("socat", "socat"),
@@ -39,10 +48,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "mkfs.exfat": ("/sbin/mkfs.exfat", "exfatprogs"),
     "mkfs.xfs": ("/sbin/mkfs.xfs", "xfsprogs"),
     "mkfs.btrfs": ("/sbin/mkfs.btrfs", "btrfs-progs"),
-    "f2fs-tools": ("/sbin/sload.f2fs", "f2fs-tools"),
-    "genisoimage": ("genisoimage", "genisoimage"),
     "cryptsetup": ("/sbin/cryptsetup", "cryptsetup-bin"),
-    "lvm": ("/sbin/lvcreate", "lvm2"),
     "qemu": ("qemu-system-x86_64", "qemu-system-x86"),
     "kernel": ("/vmlinuz", "linux-image-amd64"),
     "busybox": ("/bin/busybox", "busybox-static"),
@@ -66,6 +72,8 @@ def missing(need: str) -> str | None:
     """Why `need` is not met, in a few words, or None when it is."""
     if need == "root":
         return None if os.geteuid() == 0 else "not root"
+    if need == "gssapi":
+        return None if find_spec("gssapi") else "Kurabako's extra “kerberos” is not installed"
     program, package = TOOLS[need]
     found = Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
     return None if found else f"Debian package {package} is not installed"

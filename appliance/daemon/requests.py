@@ -30,13 +30,9 @@ class BackupJob(msgspec.Struct, frozen=True, tag_field="kind", tag="backup", for
 
 
 class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate", forbid_unknown_fields=True):
-    """Bring to the cloud what the vault has and the cloud has not, with at most `limit` bytes a second if given.
-
-    `again`: also what somebody else removed there, since a person said that it may be sent again.
-    """
+    """Bring to the cloud what the vault has and the cloud has not, with at most `limit` bytes a second if given."""
 
     limit: int | None = None
-    again: bool = False
 
     @property
     def kind(self) -> JobKind:

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from appliance.sources.interface import Entry, Path, RemoteSource, Source, SourceError, SourceFile, is_remote
-from appliance.sources.wrapper import FileWrapper, SourceWrapper
 from appliance.storage.throttled import TokenBucket
 
 
-class ThrottledSource(SourceWrapper):
+class ThrottledSource:
     """`inner`, from whose files at most `limit` bytes a second are read, however many read at once."""
 
     def __init__(
@@ -21,11 +20,35 @@ class ThrottledSource(SourceWrapper):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(inner)
+        self._inner = inner
         self._bucket = TokenBucket(limit, clock=clock, sleep=sleep)
 
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def snapshot_path(self) -> str:
+        return self._inner.snapshot_path
+
+    @property
+    def trusts_inode(self) -> bool:
+        return self._inner.trusts_inode
+
+    def root(self) -> Entry:
+        return self._inner.root()
+
+    def scandir(self, path: Path) -> Sequence[Entry]:
+        return self._inner.scandir(path)
+
+    def complete(self, path: Path, entry: Entry) -> None:
+        self._inner.complete(path, entry)
+
     def open(self, path: Path, entry: Entry) -> SourceFile:
-        return _ThrottledFile(super().open(path, entry), self._bucket)
+        return _ThrottledFile(self._inner.open(path, entry), self._bucket)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class ThrottledRemoteSource(ThrottledSource):
@@ -51,12 +74,18 @@ def throttled(source: Source, limit: int) -> Source:
     return ThrottledRemoteSource(source, limit) if is_remote(source) else ThrottledSource(source, limit)
 
 
-class _ThrottledFile(FileWrapper):
+class _ThrottledFile:
     def __init__(self, inner: SourceFile, bucket: TokenBucket) -> None:
-        super().__init__(inner)
+        self._inner = inner
         self._bucket = bucket
 
     def readinto(self, buffer: memoryview) -> int:
-        count = super().readinto(buffer)
+        count = self._inner.readinto(buffer)
         self._bucket.take(count)
         return count
+
+    def changed(self) -> bool:
+        return self._inner.changed()
+
+    def close(self) -> None:
+        self._inner.close()

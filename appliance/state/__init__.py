@@ -7,7 +7,6 @@ from appliance.state.model import (
     SeenSource,
     SlotOutcome,
     SlotRecord,
-    TrafficRecord,
     UsageRecord,
 )
 from appliance.state.store import State, StateError
@@ -21,6 +20,5 @@ __all__ = [
     "SlotRecord",
     "State",
     "StateError",
-    "TrafficRecord",
     "UsageRecord",
 ]

@@ -60,6 +60,8 @@ _KINDS = {
     "disk": T("Disk"),
     "folder": T("Folder"),
     "smb": T("Shared folder"),
+    "smb-server": T("File server"),
+    "samba": T("Shared folder of this box"),
 }
 
 _PLACES = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from appliance.errors import KurabakoError
 from appliance.hookspecs import PluginContext, SettingsSection, hookimpl
 from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
+from appliance.sources.places import why_not_of_the_box
 from appliance.storage.interface import Storage, StorageKind
 from appliance.text import T, Text
-from appliance_folder.places import is_within
 from appliance_folder.storage import FolderStorage
 
 if TYPE_CHECKING:  # Slow to import; a storage needs no settings.
@@ -56,7 +56,7 @@ def open_source(context: PluginContext, source: FoundSource, options: OpenOption
     path = Path(source.id.removeprefix(f"{_KIND}:"))
     if not path.is_dir():
         raise SourceNotFound(_absent(path), todo=T("Plug in and mount the disk it is on, or correct the path."))
-    if (why_not := _own(path, context)) is not None:
+    if (why_not := why_not_of_the_box(path, context.own_paths)) is not None:
         raise FolderOfTheBox(
             T("{folder} is not backed up: {why}", folder=source.title, why=why_not),
             safe=T("Everything that was backed up before is safe."),
@@ -73,7 +73,7 @@ def _open_storage(path: str, options: dict[str, Any]) -> Storage:
 
 def _found(folder: Folder, context: PluginContext) -> FoundSource:
     present = folder.path.is_dir()
-    why_not = _own(folder.path, context) if present else _absent(folder.path)
+    why_not = why_not_of_the_box(folder.path, context.own_paths) if present else _absent(folder.path)
     return FoundSource(
         id=f"{_KIND}:{folder.path}",
         kind=_KIND,
@@ -83,16 +83,6 @@ def _found(folder: Folder, context: PluginContext) -> FoundSource:
         why_not=why_not,
         details={"path": str(folder.path)},
     )
-
-
-def _own(folder: Path, context: PluginContext) -> Text | None:
-    """Why the folder would make the box back up its own backups, or None."""
-    for own in context.own_paths:
-        if is_within(folder, own):
-            return T("It lies in {own}, where the box keeps its own data.", own=str(own))
-        if is_within(own, folder):
-            return T("It contains {own}, where the box keeps its own data.", own=str(own))
-    return None
 
 
 def _absent(path: Path) -> Text:

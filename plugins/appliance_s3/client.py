@@ -24,8 +24,6 @@ import requests
 import urllib3
 from requests_aws4auth import AWS4Auth
 
-from appliance.hosts import HostsAdapter
-from appliance.hosts import session as new_session
 from appliance.storage.interface import Buffer, StorageError
 from appliance_s3.answers import parse_refusal
 from appliance_s3.errors import Answered, broken_off, not_s3, refused, unreachable
@@ -128,7 +126,7 @@ class _Pieces:
         return piece
 
 
-class _AbruptAdapter(HostsAdapter):
+class _AbruptAdapter(requests.adapters.HTTPAdapter):
     """Connections that end at once when they are closed, or their process is: what is not sent yet never is."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -264,10 +262,10 @@ class S3Client:
                 self._idle.append(line)
 
     def _new_line(self) -> _Line:
-        session = new_session(self.place.hosts)
+        session = requests.Session()
         session.headers["user-agent"] = "kurabako"
         for scheme in ("https://", "http://"):
-            session.mount(scheme, _AbruptAdapter(self.place.hosts))
+            session.mount(scheme, _AbruptAdapter())
         signer = AWS4Auth(
             self._credentials.access_key_id,
             self._credentials.secret_access_key,

@@ -14,6 +14,7 @@ NO_MORE_FILES = 0x80000006
 END_OF_FILE = 0xC0000011
 _ACCESS_DENIED = 0xC0000022
 _BAD_NETWORK_NAME = 0xC00000CC
+LOCKED_OUT, PASSWORD_EXPIRED = 0xC0000234, 0xC0000071
 _GONE = frozenset(
     {
         0xC000000F,  # NO_SUCH_FILE
@@ -60,6 +61,12 @@ class ShareForbidden(KurabakoError):
     """The user may log in, but not open the share."""
 
     code = "smb.access-denied"
+
+
+class KerberosFailed(KurabakoError):
+    """Kerberos was asked for, and something else than the password stands in its way."""
+
+    code = "smb.kerberos"
 
 
 class PasswordMissing(KurabakoError):
@@ -118,6 +125,22 @@ def _login(status: int) -> tuple[Text, Text]:
             return T("the account may not log in over the network"), T("Allow it on the server.")
         case _:
             return T("user name or password is wrong"), T("Correct username and password_file in the settings.")
+
+
+def kerberos_missing() -> KerberosFailed:
+    """The settings ask for Kerberos, and nobody installed it."""
+    return KerberosFailed(
+        T("Kerberos is not installed on this box."),
+        safe=_SAFE,
+        todo=T("Install the Debian package libkrb5-dev, then Kurabako with its extra “kerberos”."),
+    )
+
+
+def kerberos_failed(address: ShareAddress, why: Text, todo: Text) -> KerberosFailed:
+    """Nobody logged in, and no password was found wrong."""
+    return KerberosFailed(
+        T("Logging in to {server} with Kerberos failed: {why}.", server=address.server, why=why), safe=_SAFE, todo=todo
+    )
 
 
 def guest_only(address: ShareAddress, user: str) -> LoginRefused:

@@ -8,10 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from uuid import uuid4
 
-from pydantic import SecretStr
 from smbprotocol.connection import Connection, SMB2Echo
 from smbprotocol.exceptions import SMBAuthenticationError, SMBException, SMBResponseException
 from smbprotocol.session import Session
@@ -22,6 +20,7 @@ from appliance.text import T, Text
 from appliance_smb import errors
 from appliance_smb.address import ShareAddress
 from appliance_smb.channel import Broken, Channel
+from appliance_smb.credentials import Login, credential, kerberos_refused, protocol
 from appliance_smb.errors import ShareUnreachable
 
 # Its own log repeats each failure with a traceback; ours says it once, in words.
@@ -38,18 +37,6 @@ _BROKEN = (SMBException, OSError, ValueError, KeyError, RuntimeError)
 
 class Ended(Broken):
     """There is no connection to the share any more; `Link.ended_by` says why."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """Who logs in, and what is insisted on. Its `repr` holds no password."""
-
-    user: str = ""
-    """Empty for a guest."""
-    password: SecretStr | None = None
-    domain: str = ""
-    encrypt: bool = False
-    timeout: float = 30.0
 
 
 class Link:
@@ -146,7 +133,7 @@ class Link:
 def open_channel(address: ShareAddress, login: Login) -> Channel:
     """Connects, logs in with one attempt, and opens the share. Raises the errors of `appliance_smb.errors`."""
     guest = not login.user
-    connection = Connection(uuid4(), address.server, address.port, require_signing=not guest)
+    connection = Connection(uuid4(), place_of(address, login.at), address.port, require_signing=not guest)
     try:
         with hang_up_after(connection, login.timeout):
             negotiate(connection, address, login.timeout)
@@ -164,6 +151,16 @@ def open_channel(address: ShareAddress, login: Login) -> Channel:
         connection.disconnect(False)
         raise errors.unreachable(address, _reason(error)) from error
     return Channel(taken, connection, session, tree, login.timeout)
+
+
+def place_of(address: ShareAddress, at: str) -> str:
+    """Where the server is: by its name or, where nobody else knows that, where it announced itself (`at`)."""
+    if at:
+        try:
+            socket.getaddrinfo(address.server, address.port, type=socket.SOCK_STREAM)
+        except OSError:
+            return at
+    return address.server
 
 
 def negotiate(connection: Connection, address: ShareAddress, timeout: float) -> None:
@@ -222,15 +219,18 @@ def _log_in(connection: Connection, address: ShareAddress, login: Login) -> Sess
         raise errors.no_encryption(address)
     session = Session(
         connection,
-        username=f"{login.domain}\\{login.user}" if login.domain else login.user or "guest",
-        password=login.password.get_secret_value() if login.password else "",
+        username=credential(login),
         require_encryption=login.encrypt,
+        hostname_override=address.server,
+        auth_protocol=protocol(login),
     )
     try:
         session.connect()
     except SMBResponseException as error:
         raise errors.login_refused(address, login.user, error.status) from error
     except SMBAuthenticationError as error:
+        if login.kerberos:
+            raise kerberos_refused(address, login, error) from error
         log.warning("logging in to %s: %s", address.server, error)
         raise errors.login_refused(address, login.user, 0) from error
     except SMBException as error:

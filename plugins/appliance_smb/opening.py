@@ -15,20 +15,22 @@ from appliance.text import T
 from appliance_smb import errors
 from appliance_smb.address import ShareAddress, parse_address
 from appliance_smb.channel import Channel
+from appliance_smb.credentials import Login
 from appliance_smb.errors import ShareUnreachable
-from appliance_smb.link import Link, Login, hang_up_after, negotiate, open_channel
+from appliance_smb.link import Link, hang_up_after, negotiate, open_channel, place_of
 from appliance_smb.logins import RefusedLogins
-from appliance_smb.settings import ShareSettings, SmbSettings
+from appliance_smb.record import Known
+from appliance_smb.settings import Account, SmbSettings
 from appliance_smb.source import SmbSource
 from appliance_smb.target import SmbTarget
 
 _CHECK_SECONDS = 5.0
 
 
-def login_of(share: ShareSettings, timeout: float) -> Login:
-    """How to log in to a share of the settings; reads the password's file."""
-    password = share.password_file.read() if share.password_file else None
-    return Login(share.user, password, share.domain, share.encrypt, timeout)
+def login_of(account: Account, timeout: float, at: str = "") -> Login:
+    """How to log in with an account of the settings; reads the password's file."""
+    password = account.password_file.read() if account.password_file else None
+    return Login(account.user, password, account.domain, account.encrypt, timeout, account.kerberos, account.keytab, at)
 
 
 def refused_logins(state_dir: Path) -> RefusedLogins:
@@ -66,24 +68,24 @@ def _open_link(address: ShareAddress, login: Login, settings: SmbSettings, login
     return Link(address, opened, sessions=settings.sessions, patience=settings.patience)
 
 
-def login_for(url: str, password: SecretStr | None, settings: SmbSettings) -> tuple[ShareAddress, Login]:
-    """What a URL means: with the password given or else that of a share in the settings, of the same server and user.
+def login_for(url: str, password: SecretStr | None, settings: SmbSettings, known: Known) -> tuple[ShareAddress, Login]:
+    """What a URL means: with the password given, or else with the settings' account of the same server and user.
 
     Raises `ValueError` for a URL that makes no sense, and `PasswordMissing`.
     """
     address = parse_address(url)
+    at = known.address_of(address.server)
     if password is None and address.user:
-        for share in settings.shares:
-            known = share.address
-            if (known.server.lower(), known.port, share.user) == (address.server.lower(), address.port, address.user):
-                return address, login_of(share, settings.timeout)
+        for account in (*settings.shares, *settings.servers):
+            if (account.address.server_id, account.user) == (address.server_id, address.user):
+                return address, login_of(account, settings.timeout, at)
         raise errors.password_missing(address)
-    return address, Login(address.user, password if address.user else None, timeout=settings.timeout)
+    return address, Login(address.user, password if address.user else None, timeout=settings.timeout, at=at)
 
 
-def check_reachable(address: ShareAddress, timeout: float = _CHECK_SECONDS) -> CheckResult:
+def check_reachable(address: ShareAddress, at: str = "", timeout: float = _CHECK_SECONDS) -> CheckResult:
     """Whether the server answers and speaks SMB 2 or newer. Nobody logs in, so no account can be locked by checking."""
-    connection = Connection(uuid4(), address.server, address.port)
+    connection = Connection(uuid4(), place_of(address, at), address.port)
     try:
         with hang_up_after(connection, timeout):
             negotiate(connection, address, timeout)

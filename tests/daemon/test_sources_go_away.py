@@ -106,7 +106,7 @@ def test_a_server_that_goes_away_leaves_what_was_read_and_all_that_was_there(box
         secret.parent.mkdir(mode=0o700)
         shutil.copy(server.password_file, secret)
         share = {"url": server.url(folder="文書"), "password_file": secret, "title": "経理"}
-        box.tables["smb"] = {"shares": [share], "timeout": 5.0}
+        box.tables["smb"] = {"shares": [share], "timeout": 5.0, "patience": 5.0}
         box.write()
         assert box.run("setup").code == 0
         with box.serving() as served:

@@ -19,9 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.needs("qemu", "kernel", "busybox", "cpio", "modprobe", "udevd", "root"),
-    pytest.mark.needs(
-        "mkfs.ext4", "mkfs.vfat", "mkfs.exfat", "mkfs.xfs", "mkfs.btrfs", "cryptsetup", "lvm", "genisoimage"
-    ),
+    pytest.mark.needs("mkfs.ext4", "mkfs.vfat", "mkfs.exfat", "mkfs.xfs", "mkfs.btrfs", "cryptsetup"),
 ]
 
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 import appliance_folder
 from appliance.hookspecs import PluginContext
 from appliance.sources.interface import FoundSource, OpenOptions, SourceNotFound
+from appliance.sources.places import is_within
 from appliance_folder import FolderOfTheBox
-from appliance_folder.places import is_within
 from appliance_folder.settings import Folders
 
 

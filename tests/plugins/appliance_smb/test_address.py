@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from appliance_smb.address import ShareAddress, parse_address
+from appliance_smb.address import ShareAddress, parse_address, parse_server
 from appliance_smb.settings import SmbSettings
 
 
@@ -74,16 +75,23 @@ def test_settings() -> None:
     assert not share.encrypt
     (share,) = settings(url="//nas/share", username="taro", password_file="/etc/kurabako/nas").shares
     assert share.user == "taro"
-    (guest,) = settings(url="//nas/share").shares
+    (guest,) = settings(url="//nas/share", guest=True).shares
     assert guest.user == ""
+    (share,) = settings(url="//nas/x", username="taro@AD.EXAMPLE", keytab="/etc/kurabako/taro", kerberos=True).shares
+    assert share.keytab == Path("/etc/kurabako/taro")
 
 
 @pytest.mark.parametrize(
     ("share", "words"),
     [
         ({"url": "nas/share"}, "//server/share"),
-        ({"url": "//nas/share", "username": "taro"}, "belong together"),
-        ({"url": "//nas/share", "password_file": "/etc/x"}, "belong together"),
+        ({"url": "//nas/share"}, "guest = true"),
+        ({"url": "//nas/share", "username": "taro"}, "say who logs in"),
+        ({"url": "//nas/share", "password_file": "/etc/x"}, "say who logs in"),
+        ({"url": "//nas/share", "username": "taro", "guest": True}, "a guest has no user"),
+        ({"url": "//nas/share", "username": "taro", "keytab": "/etc/x"}, "kerberos = true"),
+        ({"url": "//nas/share", "username": "t", "password_file": "/x", "keytab": "/y", "kerberos": True}, "leave one"),
+        ({"url": "//nas/share", "username": "taro", "password_file": "/x", "kerberos": True}, "realm"),
         ({"url": "//nas/share", "password": "x"}, "password"),
         ({}, "url"),
     ],
@@ -96,4 +104,21 @@ def test_wrong_settings(share: dict[str, str], words: str) -> None:
 
 def test_a_share_listed_twice() -> None:
     with pytest.raises(ValidationError, match="twice"):
-        SmbSettings.model_validate({"shares": [{"url": "//nas/share"}, {"url": "smb://NAS/share"}]})
+        SmbSettings.model_validate(
+            {"shares": [{"url": "//nas/share", "guest": True}, {"url": "smb://NAS/share", "guest": True}]}
+        )
+
+
+def test_a_server_listed_twice() -> None:
+    with pytest.raises(ValidationError, match="twice"):
+        SmbSettings.model_validate({"servers": [{"url": "//nas", "guest": True}, {"url": "smb://NAS", "guest": True}]})
+
+
+def test_servers() -> None:
+    assert parse_server("//nas").id == "smb://nas/IPC$"
+    server = parse_server("smb://hana@NAS:4455")
+    assert (server.server_id, server.user) == ("smb://nas:4455", "hana")
+    assert server.of_share("共有").id == "smb://nas:4455/共有"
+    for wrong in ("nas", "//nas/share", "smb://", "//nas?", "//", "smb://a:b@nas"):
+        with pytest.raises(ValueError):
+            parse_server(wrong)

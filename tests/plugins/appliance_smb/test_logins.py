@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from appliance_smb.address import parse_address
 from appliance_smb.channel import Channel
+from appliance_smb.credentials import Login
 from appliance_smb.errors import LoginRefused, login_refused
-from appliance_smb.link import Login, open_channel
+from appliance_smb.link import open_channel
 from appliance_smb.logins import RefusedLogins
 from tests.support.smbd import Smbd, start_smbd
 

@@ -265,7 +265,7 @@ def test_a_guest(tmp_path: Path) -> None:
     with start_smbd(signing="default", map_to_guest="Bad User") as server:
         (server.share / "file").write_bytes(b"for everybody")
         url = f"//127.0.0.1:{server.port}/open"
-        source = opened(context(tmp_path, {"url": url}))
+        source = opened(context(tmp_path, {"url": url, "guest": True}))
         assert read(source, "file", tree(source)["file"]) == b"for everybody"
         source.close()
         stranger = {"url": url, "username": "nobody-here", "password_file": str(server.password_file)}
@@ -317,7 +317,7 @@ def test_no_server(tmp_path: Path) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     with pytest.raises(ShareUnreachable, match="no SMB server answers"):
-        opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share"}))
+        opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share", "guest": True}))
 
 
 def test_a_server_of_another_kind(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_server_of_another_kind(tmp_path: Path) -> None:
         thread = threading.Thread(target=greet)
         thread.start()
         with pytest.raises(ShareUnreachable, match="does not speak SMB"):
-            opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share"}, timeout=5))
+            opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share", "guest": True}, timeout=5))
         thread.join()
 
 
