@@ -15,6 +15,9 @@ from pathlib import Path
 from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T, Text
 
+_POLL = 0.1
+"""Seconds between two looks at a lock that somebody else has."""
+
 
 class AlreadyRunning(KurabakoError):
     """Another daemon serves this box."""
@@ -48,6 +51,32 @@ def single_instance(run_dir: Path) -> Iterator[None]:
         yield
 
 
+class VaultTurn:
+    """This job's turn at the vault. A long one that only reads may let others go first."""
+
+    def __init__(self, lock: int, waiting: int, sleep: Callable[[float], None]) -> None:
+        self._lock = lock
+        self._waiting = waiting
+        self._sleep = sleep
+
+    def is_wanted(self) -> bool:
+        """Whether another job waits for it."""
+        if not _try(self._waiting):
+            return True
+        fcntl.flock(self._waiting, fcntl.LOCK_UN)
+        return False
+
+    def let_others_go_first(self, cancelled: Callable[[], bool]) -> bool:
+        """Gives the turn to who waits for it and takes it again when none does; False when `cancelled` meanwhile."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        while self.is_wanted() or not _try(self._lock):
+            if cancelled():
+                return False
+            self._sleep(_POLL)
+        _sign(self._lock)
+        return True
+
+
 @contextmanager
 def vault_job(
     state_dir: Path,
@@ -56,20 +85,23 @@ def vault_job(
     cancelled: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[None]:
+) -> Iterator[VaultTurn]:
     """Holds the place of the one job on the vault; waits up to `patience` seconds for it, then `VaultBusy`."""
-    with _lock_file(state_dir / "vault-job.lock") as lock:
+    with _lock_file(state_dir / "vault-job.lock") as lock, _lock_file(state_dir / "vault-job.waiting") as waiting:
         until = clock() + patience
         while not _try(lock):
+            # Who waits shares this lock, so that whoever has the turn sees it.
+            _try(waiting, fcntl.LOCK_SH)
             if clock() >= until or cancelled():
                 raise VaultBusy(
                     T("Another job of this box is working on the vault (process {pid}).", pid=_holder(lock)),
                     safe=T("Nothing was changed."),
                     todo=T("Try again when it has ended; kurabako status shows what is running."),
                 )
-            sleep(0.1)
+            sleep(_POLL)
+        fcntl.flock(waiting, fcntl.LOCK_UN)
         _sign(lock)
-        yield
+        yield VaultTurn(lock, waiting, sleep)
 
 
 @contextmanager
@@ -88,9 +120,9 @@ def _lock_file(path: Path) -> Iterator[int]:
         os.close(lock)
 
 
-def _try(lock: int) -> bool:
+def _try(lock: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

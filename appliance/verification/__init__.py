@@ -5,8 +5,9 @@ traffic a day; restores a few files for trial and compares them with the source 
 what was checked and what was not.
 """
 
-from appliance.verification.execute import damages_of, read_back, take_inventory
+from appliance.verification.execute import damages_of, list_inventory, read_back, take_inventory
 from appliance.verification.model import Age, Compared, Damage, Portion, Rules, SampledFile
+from appliance.verification.near import NearStorage
 from appliance.verification.plan import age_of, plan_portion
 from appliance.verification.report import Report, ReportRefused
 from appliance.verification.reports import ReportNotFound, Reports
@@ -17,6 +18,7 @@ __all__ = [
     "Candidate",
     "Compared",
     "Damage",
+    "NearStorage",
     "Original",
     "Portion",
     "Report",
@@ -28,6 +30,7 @@ __all__ = [
     "age_of",
     "choose_files",
     "damages_of",
+    "list_inventory",
     "plan_portion",
     "read_back",
     "restore_for_trial",

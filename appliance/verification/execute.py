@@ -15,41 +15,76 @@ from appliance.storage.interface import DamagedAnswer, ObjectInfo, ObjectNotFoun
 from appliance.text import T
 from appliance.verification.model import Damage, Portion
 
+_NO_OTHERS: Mapping[bytes, ObjectInfo] = {}
+
+_WORDS = {
+    FileType.KEY: "key-damaged",
+    FileType.SNAPSHOT: "snapshot-damaged",
+    FileType.INDEX: "index-damaged",
+    FileType.PACK: "pack-damaged",
+}
+
 
 @dataclass(frozen=True)
 class Inventory:
     """What the place holds by its own word: packs that the index names, with their sizes; and what is not whole of it.
 
-    `files` index files and snapshots were read back for it.
+    `others` are the index files and snapshots, by their ids. `files` config, keys, index files and snapshots were read
+    for it; none where it tells but what is listed.
     """
 
     packs: Mapping[bytes, int]
-    files: int
-    damages: tuple[Damage, ...]
+    others: Mapping[bytes, ObjectInfo]
+    files: int = 0
+    damages: tuple[Damage, ...] = ()
+
+    @property
+    def sizes(self) -> dict[bytes, int]:
+        """All that has to be read back: packs, index files and snapshots, each with its size."""
+        return {**self.packs, **{file_id: info.size for file_id, info in self.others.items()}}
 
 
 def take_inventory(repository: Repository) -> Inventory:
-    """Reads config, keys, snapshots and index files back; the index is loaded. Raises a storage's error."""
+    """Reads config, keys, snapshots and index files; the index is loaded. Raises a storage's error."""
     damages: list[Damage] = []
     files = 1
     try:
         repository.reload_config()
     except (DamagedData, ObjectNotFound):
         damages.append(Damage("config-damaged", "config"))
-    for kind, word in ((FileType.KEY, "key-damaged"), (FileType.SNAPSHOT, "snapshot-damaged")):
-        infos = repository.list_files(kind)
-        files += len(infos)
-        damages += [Damage(word, info.key) for info, whole in overlapped(_is_whole_in(repository), infos) if not whole]
-    for info, packs in repository.take_in(repository.list_files(FileType.INDEX)):
-        files += 1
+    listed = {kind: repository.list_files(kind) for kind in (FileType.KEY, FileType.SNAPSHOT, FileType.INDEX)}
+    for kind in (FileType.KEY, FileType.SNAPSHOT):
+        look = overlapped(_is_whole_in(repository), listed[kind])
+        damages += [Damage(_WORDS[kind], info.key) for info, whole in look if not whole]
+    for info, packs in repository.take_in(listed[FileType.INDEX]):
         if isinstance(packs, DamagedData | DamagedAnswer | ObjectNotFound):
-            damages.append(Damage("index-damaged", info.key))
+            damages.append(Damage(_WORDS[FileType.INDEX], info.key))
         elif isinstance(packs, KurabakoError):
             raise packs
-    there = {bytes.fromhex(file_name(info.key)): info.size for info in repository.list_files(FileType.PACK)}
+    files += sum(map(len, listed.values()))
+    there = _packs(repository)
     named = set(repository.index.packs())
     damages += [Damage("pack-missing", pack.hex()) for pack in sorted(named - there.keys())]
-    return Inventory({pack: size for pack, size in there.items() if pack in named}, files, tuple(damages))
+    return Inventory(
+        {pack: size for pack, size in there.items() if pack in named},
+        _by_id(listed[FileType.INDEX] + listed[FileType.SNAPSHOT]),
+        files,
+        tuple(damages),
+    )
+
+
+def list_inventory(repository: Repository) -> Inventory:
+    """What is listed, where even the index is more than may be read: nobody knows then what is missing."""
+    others = repository.list_files(FileType.INDEX) + repository.list_files(FileType.SNAPSHOT)
+    return Inventory(_packs(repository), _by_id(others))
+
+
+def _packs(repository: Repository) -> dict[bytes, int]:
+    return {bytes.fromhex(file_name(info.key)): info.size for info in repository.list_files(FileType.PACK)}
+
+
+def _by_id(infos: Iterable[ObjectInfo]) -> dict[bytes, ObjectInfo]:
+    return {bytes.fromhex(file_name(info.key)): info for info in infos}
 
 
 def _is_whole_in(repository: Repository) -> Callable[[ObjectInfo], bool]:
@@ -73,23 +108,31 @@ class ReadBack:
     cancelled: bool = False
     problem: KurabakoError | None = None
 
+    def __add__(self, later: ReadBack) -> ReadBack:
+        packs, size, damaged = self.packs + later.packs, self.size + later.size, self.damaged + later.damaged
+        return ReadBack(packs, size, damaged, later.cancelled, later.problem)
+
 
 def read_back(
     repository: Repository,
     portion: Portion,
+    others: Mapping[bytes, ObjectInfo] = _NO_OTHERS,
     *,
     note: Callable[[bytes, int, bool], None],
     on_progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
 ) -> ReadBack:
-    """Reads every pack of `portion`. `note` is told of each (its id, its bytes, whether it is whole) as it is done.
+    """Reads everything of `portion`: packs, and those of `others`.
+
+    `note` is told of each (its id, its bytes, whether it is whole) as it is done.
 
     A place that does not answer any more ends it: what was read counts.
     """
     done = size = 0
     damaged: list[bytes] = []
     try:
-        for (pack, expected), whole in overlapped(lambda each: _is_whole_pack(repository, each), portion.packs):
+        look = _is_whole_in(repository)
+        for (pack, expected), whole in overlapped(lambda each: look(_info(*each, others)), portion.packs):
             done, size = done + 1, size + expected
             note(pack, expected, whole)
             if not whole:
@@ -102,11 +145,15 @@ def read_back(
     return ReadBack(done, size, tuple(damaged))
 
 
-def _is_whole_pack(repository: Repository, pack: tuple[bytes, int]) -> bool:
-    pack_id, size = pack
-    return _is_whole_in(repository)(ObjectInfo(object_key(FileType.PACK, pack_id.hex()), size))
+def _info(file_id: bytes, size: int, others: Mapping[bytes, ObjectInfo]) -> ObjectInfo:
+    return others.get(file_id) or ObjectInfo(object_key(FileType.PACK, file_id.hex()), size)
 
 
-def damages_of(packs: Iterable[bytes]) -> tuple[Damage, ...]:
-    """Damaged packs as damages."""
-    return tuple(Damage("pack-damaged", pack.hex()) for pack in packs)
+def damages_of(damaged: Iterable[bytes], others: Mapping[bytes, ObjectInfo] = _NO_OTHERS) -> tuple[Damage, ...]:
+    """Damaged packs, index files and snapshots as damages."""
+    return tuple(
+        Damage(_WORDS[FileType(others[each].key.partition("/")[0])], others[each].key)
+        if each in others
+        else Damage(_WORDS[FileType.PACK], each.hex())
+        for each in damaged
+    )

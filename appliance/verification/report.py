@@ -35,7 +35,10 @@ class ReportRefused(KurabakoError):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """Everything that is stored, and how much of it was read back within the time that the rules give."""
+    """Everything that is stored, and how much of it was read back within the time that the rules give.
+
+    `packs`, here as below, are all files that are read back in turn: packs of data, index files and snapshots.
+    """
 
     packs: _Count
     bytes: _Count
@@ -46,7 +49,7 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What this run read back. `files` are config, keys, snapshots and index files."""
+    """What this run read back. `files` config, keys, snapshots and index files were read, or the same of the vault."""
 
     packs: _Count
     bytes: _Count

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,35 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(CannotLock) as caught, single_instance(tmp_path / "file"):
         raise AssertionError("locked a file below a file")
     assert str(tmp_path) in str(caught.value)
+
+
+def test_who_has_the_turn_lets_others_go_first(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def other() -> None:
+        with vault_job(tmp_path, patience=60):
+            order.append("other")
+
+    with vault_job(tmp_path) as turn:
+        assert not turn.is_wanted()
+        thread = threading.Thread(target=other)
+        thread.start()
+        while not turn.is_wanted():
+            time.sleep(0.01)
+        assert turn.let_others_go_first(cancelled=lambda: False)
+        order.append("first again")
+        assert not turn.is_wanted()
+        with pytest.raises(VaultBusy), vault_job(tmp_path):
+            pass
+    thread.join()
+    assert order == ["other", "first again"]
+
+
+def test_who_lets_others_go_first_may_be_told_to_stop_meanwhile(tmp_path: Path) -> None:
+    with vault_job(tmp_path) as turn:
+        pauses: list[float] = []
+        turn._sleep = pauses.append
+        fcntl.flock(turn._lock, fcntl.LOCK_UN)
+        with vault_job(tmp_path):
+            assert not turn.let_others_go_first(cancelled=lambda: len(pauses) == 3)
+        assert len(pauses) == 3

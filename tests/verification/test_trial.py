@@ -8,7 +8,18 @@ import pytest
 
 from appliance.repository import BlobType, FileType
 from appliance.storage import MemoryStorage
-from appliance.verification import Candidate, Original, choose_files, read_back, restore_for_trial, take_inventory
+from appliance.storage.wrapper import StorageWrapper
+from appliance.verification import (
+    Candidate,
+    NearStorage,
+    Original,
+    choose_files,
+    damages_of,
+    list_inventory,
+    read_back,
+    restore_for_trial,
+    take_inventory,
+)
 from appliance.verification.model import Compared, Portion
 from tests.repair.places import copy_of, delete, first, flip, make_vault, packs_of
 from tests.upkeep.places import fresh, noise
@@ -99,6 +110,49 @@ def test_taking_stock_names_what_is_not_whole(storage: MemoryStorage) -> None:
     assert kinds == ["snapshot-damaged", "pack-missing"]
     flip(storage, first(storage, FileType.INDEX), 50)
     assert "index-damaged" in {damage.kind for damage in take_inventory(fresh(storage)).damages}
+
+
+class Counting(StorageWrapper):
+    """Notes what is read from it."""
+
+    def __init__(self, inner: MemoryStorage) -> None:
+        super().__init__(inner)
+        self.read: list[str] = []
+
+    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        self.read.append(key)
+        return super().get(key, offset, length)
+
+
+def test_stock_is_taken_near_by_and_what_lies_far_away_comes_round_too(storage: MemoryStorage) -> None:
+    vault, cloud = copy_of(storage), copy_of(storage)
+    damaged = first(cloud, FileType.INDEX), first(cloud, FileType.SNAPSHOT)
+    for key in damaged:
+        flip(cloud, key, 50)
+    only_far = sorted(info.key for info in cloud.list(FileType.SNAPSHOT))[1]
+    vault.delete(only_far)
+    not_whole_near = sorted(info.key for info in vault.list(FileType.SNAPSHOT))[-1]
+    flip(vault, not_whole_near, 50)
+    far = Counting(cloud)
+    inventory = take_inventory(fresh(storage).at(NearStorage(far, vault)))
+    assert not inventory.damages
+    assert {key for key in far.read if not key.startswith("keys/")} == {"config", only_far, not_whole_near}
+    wanted = tuple(inventory.sizes.items())
+    done = read_back(
+        fresh(storage).at(cloud),
+        Portion(wanted, 0, 0, True, 0),
+        inventory.others,
+        note=lambda *_: None,
+        on_progress=lambda _: None,
+        cancelled=lambda: False,
+    )
+    assert done.packs == len(wanted)
+    found = {(damage.kind, damage.name) for damage in damages_of(done.damaged, inventory.others)}
+    assert found == {("index-damaged", damaged[0]), ("snapshot-damaged", damaged[1])}
+
+
+def test_a_listing_alone_knows_what_can_be_read_back(storage: MemoryStorage) -> None:
+    assert list_inventory(fresh(storage)).sizes == take_inventory(fresh(storage)).sizes
 
 
 def test_every_byte_of_a_pack_counts(storage: MemoryStorage) -> None:

@@ -5,29 +5,31 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.backup.plan import path_names
 from appliance.box import Box
-from appliance.daemon.instance import vault_job
+from appliance.daemon.instance import VaultTurn, vault_job
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.memory import LAST_VERIFICATION
 from appliance.daemon.requests import VerifyJob
 from appliance.daemon.work.common import EXIT_CODES, PATIENCE, Cancelled, OnProgress, reading
 from appliance.errors import KurabakoError
 from appliance.identity import NoIdentity, box_id
-from appliance.repository import DamagedData, NotARepository, Repository
+from appliance.repository import DamagedData, FileType, NotARepository, Repository
 from appliance.sources.interface import Entry, EntryType, Source, SourceFile
 from appliance.status.model import Outcome, Progress
 from appliance.storage import MeteredStorage
+from appliance.storage.interface import Storage
 from appliance.text import T, Text
 from appliance.units import format_size
 from appliance.verification import (
     Candidate,
     Compared,
     Damage,
+    NearStorage,
     Original,
     Report,
     Reports,
@@ -36,6 +38,7 @@ from appliance.verification import (
     age_of,
     choose_files,
     damages_of,
+    list_inventory,
     plan_portion,
     read_back,
     restore_for_trial,
@@ -68,7 +71,8 @@ def verify(
     is_cancelled: Cancelled,
     chance: Callable[[int], int] = secrets.randbelow,
 ) -> JobReport:
-    with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled), ExitStack() as stack:
+    patient = vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled)
+    with patient as turn, ExitStack() as stack:
         on_progress(Progress(T("Looking at what is stored")))
         try:
             repository = box.open_cloud() if box.has_cloud else box.open_home()
@@ -79,19 +83,34 @@ def verify(
         metered = MeteredStorage(repository.storage)
         stack.enter_context(closing(metered))
         repository = repository.at(metered)
-        stack.enter_context(reading(box, repository))
-        return _Verification(box, job, repository, metered, chance).run(on_progress, is_cancelled)
+        near: Storage | None = None
+        if box.has_cloud and box.has_vault:
+            with suppress(KurabakoError):
+                vault = box.open_home()
+                stack.enter_context(closing(vault.storage))
+                near = vault.storage if vault.is_copy_of(repository) else None
+        return _Verification(box, job, repository, near, metered, chance, turn).run(on_progress, is_cancelled)
 
 
 class _Verification:
     def __init__(
-        self, box: Box, job: VerifyJob, repository: Repository, metered: MeteredStorage, chance: Callable[[int], int]
+        self,
+        box: Box,
+        job: VerifyJob,
+        repository: Repository,
+        near: Storage | None,
+        metered: MeteredStorage,
+        chance: Callable[[int], int],
+        turn: VaultTurn,
     ) -> None:
         self.box = box
         self.job = job
         self.repository = repository
+        self.near = near
         self.metered = metered
         self.chance = chance
+        self.turn = turn
+        self.noted: set[bytes] = set()
         self.place = repository.storage.location
         rules = box.settings.verification.rules
         self.rules = rules if job.sample is None else Rules(rules.every, rules.traffic_per_day, job.sample)
@@ -106,45 +125,77 @@ class _Verification:
         return self.spent_before + self.metered.counts.bytes_down
 
     def run(self, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
-        inventory = take_inventory(self.repository)
-        self.box.state.see_packs(self.place, inventory.packs.keys(), self.began_at)
-        restored, unreadable = self.restore_sample()
-        known = self.box.state.packs_of(self.place)
-        portion = plan_portion(
-            inventory.packs, known, self.rules, self.box.clock(), spent=self.spent, everything=self.job.everything
-        )
-        done = read_back(self.repository, portion, note=self.note, on_progress=on_progress, cancelled=is_cancelled)
+        """Reads back and restores; another job that waits goes first, and what it left is looked at anew."""
+        restored: list[SampledFile] = []
+        unreadable: list[Damage] = []
+        done = ReadBack(0, 0, ())
+        while True:
+            with reading(self.box, self.repository):
+                storage = NearStorage(self.metered, self.near) if self.near else self.metered
+                repository = self.repository.at(storage)
+                inventory = self.take_inventory(repository)
+                self.box.state.see_packs(self.place, inventory.sizes.keys(), self.began_at)
+                if not self.noted and inventory.files:
+                    restored, unreadable = self.restore_sample(repository)
+                portion = self.plan(inventory)
+                done += read_back(
+                    self.repository,
+                    portion,
+                    inventory.others,
+                    note=self.note,
+                    on_progress=on_progress,
+                    cancelled=lambda: is_cancelled() or self.turn.is_wanted(),
+                )
+            if not done.cancelled or is_cancelled() or not self.turn.let_others_go_first(is_cancelled):
+                break
         self.note_traffic()
         known = self.box.state.packs_of(self.place)
         damages = (
             *inventory.damages,
             *unreadable,
-            *damages_of(pack for pack in sorted(known) if known[pack].damaged),
+            *damages_of((each for each in sorted(known) if known[each].damaged), inventory.others),
             *(Damage("file-damaged", one.snapshot[:8]) for one in restored if one.found is Compared.DAMAGED),
         )
-        age = age_of(inventory.packs, known, self.rules, self.box.clock())
-        whole = Whole(len(inventory.packs), portion.total, age.verified, age.never, age.oldest)
+        age = age_of(inventory.sizes, known, self.rules, self.box.clock())
+        whole = Whole(len(inventory.sizes), portion.total, age.verified, age.never, age.oldest)
         name, report = Reports(self.box.settings.box.state_dir).add(
             lambda key: self.report(key, inventory, portion, done, whole, restored, damages), self.began_at
         )
         self.remember(name, report)
         return _job_report(name, report, done)
 
-    def restore_sample(self) -> tuple[list[SampledFile], list[Damage]]:
+    def take_inventory(self, repository: Repository) -> Inventory:
+        """By the index, unless that is far away and more than may be read today."""
+        index = sum(info.size for info in repository.list_files(FileType.INDEX))
+        allowed = self.rules.traffic_per_day
+        if self.near is None and allowed is not None and not self.job.everything and index > allowed - self.spent:
+            return list_inventory(repository)
+        return take_inventory(repository)
+
+    def plan(self, inventory: Inventory) -> Portion:
+        """What is still to be read back now."""
+        known = self.box.state.packs_of(self.place)
+        portion = plan_portion(
+            inventory.sizes, known, self.rules, self.box.clock(), spent=self.spent, everything=self.job.everything
+        )
+        return replace(portion, packs=tuple(each for each in portion.packs if each[0] not in self.noted))
+
+    def restore_sample(self, repository: Repository) -> tuple[list[SampledFile], list[Damage]]:
         """Files restored for trial, and directories that kept some from being found."""
         allowed = self.rules.traffic_per_day
         left = TRIAL_BYTES * max(1, self.rules.sample) if allowed is None else max(0, allowed - self.spent) // 4
         limit = min(TRIAL_BYTES, left // max(1, self.rules.sample))
-        snapshots = self.repository.snapshots(on_damage=lambda _: None)
+        snapshots = repository.snapshots(on_damage=lambda _: None)
         try:
-            files = choose_files(self.repository, snapshots, self.rules.sample, self.chance)
+            files = choose_files(repository, snapshots, self.rules.sample, self.chance)
         except DamagedData as damage:
             return [], [Damage("tree-damaged", damage.name)]
         with _originals(self.box) as find_original:
-            restored = [restore_for_trial(self.repository, each, find_original, limit) for each in files]
+            restored = [restore_for_trial(repository, each, find_original, limit) for each in files]
         return restored, []
 
     def note(self, pack: bytes, _: int, whole: bool) -> None:
+        self.noted.add(pack)
         self.box.state.read_back(self.place, pack, self.box.clock(), whole=whole)
         self.note_traffic()
 
