@@ -31,8 +31,8 @@ from appliance.contract.matters import Matter
 from appliance.contract.profile import Meter, ServiceProfile
 from appliance.contract.terms import Terms
 from appliance.credentials import Credentials
-from appliance.directives import Directives
-from appliance.entitlements import Entitlements, NoEntitlement
+from appliance.directives import TAKEN, Directives
+from appliance.entitlements import INSTALLED, MOMENT, Entitlements, NoEntitlement
 from appliance.errors import KurabakoError
 from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
@@ -97,6 +97,11 @@ class Contract:
         """The most that may be stored, in bytes; None where more is told of but not stopped, or nothing is counted."""
         return self.capacity if self.profile.holds else None
 
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """The addresses that the provider gave for its names; connections to them ask no DNS."""
+        return {one.name: one.address for one in self.entitlement.hosts} if self.entitlement is not None else {}
+
     def against(self, action: Action, cloud: str = "") -> Condition | None:
         """The weightiest condition that keeps the box from `action` now; None: it is allowed.
 
@@ -134,7 +139,7 @@ class Agreement:
         self._state = state
         self._find_profiles = profiles
         self._begun = (state_dir / "state.db").exists
-        self.metering = Metering(state)
+        self.metering = Metering(state, cloud)
         self.matters = Matters(state=state, begun=self._begun, record=self.record, history=self.history)
         self.credentials = Credentials(key=key, state=state, begun=self._begun, record=self.record)
         self.evidence = EvidenceLog(state_dir / "evidence.jsonl", clock)
@@ -147,6 +152,7 @@ class Agreement:
             require_known=self._require_known,
             record=self.record,
             history=self.history,
+            last_recorded=self._last_recorded,
             clock=clock,
         )
         self.directives = Directives(
@@ -193,7 +199,7 @@ class Agreement:
         terms = profile.terms or unsaid()
         found = (
             *findings(profile, capacity, figures),
-            *network_findings(terms, entitlement, self._cloud, None, now),
+            *network_findings(terms, entitlement, self._cloud, now),
             *self.credentials.findings(terms, now),
         )
         standing = judge(Case(terms, entitlement, mine, now, found, clock_trusted=trusted))
@@ -219,6 +225,17 @@ class Agreement:
                 yield record.payload
         except KurabakoError as error:
             logger.error("the evidence cannot be read: %s", error)
+
+    def _last_recorded(self) -> datetime | None:
+        """The last moment that was trusted, as the evidence has it; a clock that the provider mended begins anew."""
+        last: datetime | None = None
+        try:
+            for record in self.evidence.records(INSTALLED, MOMENT, TAKEN):
+                mended = record.kind == INSTALLED and record.payload.get("resets_clock", False)
+                last = record.at if last is None or mended else max(last, record.at)
+        except KurabakoError as error:
+            logger.error("the evidence cannot be read: %s", error)
+        return last
 
     @property
     def evidence_head(self) -> Head | None:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.agreement import Agreement, Contract
 from appliance.capacity import GatedStorage, GatedTries, Ledger
+from appliance.cloud_memory import heed_cloud
 from appliance.contract.box_state import Action
 from appliance.contract.collection import part_limit
 from appliance.contract.profile import ServiceProfile
@@ -30,7 +31,7 @@ from appliance.setting_up import SetUp
 from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
 from appliance.sources.throttled import throttled
-from appliance.state import State
+from appliance.state import State, StateError
 from appliance.storage import RetryingStorage, RetryPolicy, ThrottledStorage
 from appliance.storage.interface import ObjectNotFound, PlaceNotFound, Storage
 from appliance.text import T
@@ -61,7 +62,7 @@ class Box:
         self.settings = settings
         self.plugins = plugins
         self.clock = clock
-        self.line = Line()
+        self.line = Line(lambda sent, received: self.agreement.metering.note_traffic(clock(), sent, received))
 
     @classmethod
     def open(cls, config: Path, *, clock: Callable[[], datetime] = utc_now) -> Box:
@@ -76,6 +77,7 @@ class Box:
 
     def close(self) -> None:
         """Closes the state, if it was opened."""
+        self.line.flush()
         if "state" in self.__dict__:
             self.state.close()
 
@@ -148,11 +150,6 @@ class Box:
         """The provider's terms that the contract names; `UnknownProfile` when no plugin knows them."""
         return self.contract.profile
 
-    @property
-    def reserve(self) -> int:
-        """Bytes of the capacity that only upkeep may use."""
-        return self.contract.reserve
-
     # Places
 
     @property
@@ -223,8 +220,9 @@ class Box:
         """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
         cloud = self.require_cloud()
         limit = part_limit(self.contract.terms, cloud.part_limit)
-        storage = self.plugins.open_storage(cloud.url, {**cloud.options(), "part_limit": limit})
-        return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line.sent)
+        options = {**cloud.options(), "part_limit": limit, "hosts": self.contract.hosts}
+        storage = self.plugins.open_storage(cloud.url, options)
+        return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line)
 
     def cloud_storage(self) -> RetryingStorage:
         """The cloud's storage, patient and within the upload limit, but without the capacity gate: to read from."""
@@ -242,7 +240,8 @@ class Box:
         contract.require(Action.UPLOAD, self.cloud_location)
         storage = self.reached_cloud()
         ledger = Ledger.measure(storage, capacity=contract.limit, reserve=contract.reserve)
-        return GatedStorage(RetryingStorage(GatedTries(storage.inner, ledger)), ledger)
+        cloud = GatedStorage(RetryingStorage(GatedTries(storage.inner, ledger)), ledger)
+        return heed_cloud(self.agreement, self.state, cloud, self.password)
 
     def open_home(self) -> Repository:
         """The repository that backups are written to: the vault's, or the gated cloud's on a box without a vault.
@@ -323,11 +322,11 @@ class Box:
     def known_sources(self) -> list[KnownSource]:
         """Every source that is there now, and every designated one, there or not; by id. Asks the plugins."""
         designated = {designation.source.id: designation for designation in self.state.designations()}
-        known = {}
-        now, contract = self.clock(), self.contract
+        known, now, contract = dict[str, KnownSource](), self.clock(), self.contract
         for seen in self.plugins.discover_sources(self.context):
-            if seen.collectable:  # of what is not there may be any number: anybody can announce a server
-                self.state.saw(seen, now)
+            with suppress(StateError):  # a memory that is full hides no source
+                if seen.collectable:  # what is not may be any number: anybody can announce a server
+                    self.state.saw(seen, now)
             places = {"has_vault": self.has_vault, "has_cloud": self.has_cloud}
             found = as_contracted(seen, self.policies.of(seen), contract, self.state, **places)
             designation = designated.pop(found.id, None)

@@ -24,8 +24,11 @@ logger = logging.getLogger(__name__)
 IN_FORCE = "contract.in-force"
 LAST_MOMENT = "clock.last"
 
-INSTALLED = "entitlement.installed"
-"""A kind of evidence."""
+_SEEN = "contract.seen"
+_RECORDED = "clock.recorded"
+
+INSTALLED, MOMENT = "entitlement.installed", "clock"
+"""Kinds of evidence: what was put in force, and a moment that was trusted."""
 
 NOTED_EVERY = 600.0
 """Seconds between two notes of the present moment: rare enough for flash memory."""
@@ -67,7 +70,7 @@ class Entitlements:
 
     `begun` says whether there is a memory yet, as looking begins none. `require_known` raises when the box cannot keep
     what an entitlement names, such as its profile. `record` adds to the evidence, `history` reads what it holds of a
-    kind.
+    kind, and `last_recorded` is the last moment that was trusted of which it knows, for a memory that was lost.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Entitlements:
         require_known: Callable[[Entitlement], None],
         record: Callable[[str, Mapping[str, Any]], None],
         history: Callable[[str], Iterable[Mapping[str, Any]]],
+        last_recorded: Callable[[], datetime | None],
         clock: Callable[[], datetime],
     ) -> None:
         self._key_file = key_file
@@ -91,7 +95,16 @@ class Entitlements:
         self._require_known = require_known
         self._record = record
         self._history = history
+        self._last_recorded = last_recorded
         self._clock = clock
+
+    @property
+    def document(self) -> str | None:
+        """The entitlement in force as it was signed; None where there is none, or none that can be verified."""
+        try:
+            return self._stored()[0] if self.in_force() is not None else None
+        except (NoEntitlement, EntitlementUnusable, KeyFileUnusable):
+            return None
 
     def in_force(self) -> Entitlement | None:
         """The entitlement in force, verified; None on a box whose contract stands in its settings.
@@ -119,6 +132,8 @@ class Entitlements:
             last = serial if serial is not None else self._highest_ever()
             if last and entitlement.serial != last:
                 raise EntitlementUnusable(T("it is not the one that was installed last"))
+            if entitlement.serial < self._seen():
+                raise EntitlementUnusable(T("number {serial} was in force on this box before", serial=self._seen()))
         except KurabakoError as error:
             raise EntitlementUnusable(
                 T("The installed entitlement is not as it was: {why}", why=error.what),
@@ -160,10 +175,35 @@ class Entitlements:
                     "serial": entitlement.serial,
                     "profile": entitlement.profile,
                     "capacity": entitlement.capacity,
+                    "resets_clock": entitlement.resets_clock,
                     "sha256": digest,
                 },
             )
         return Installed(entitlement, new)
+
+    def heed(self, document: str) -> bool:
+        """Takes note of an entitlement that was in force on this box, as somebody else remembers it; whether it is one.
+
+        None older than it counts any more.
+        """
+        if self._key_file is None:
+            return False
+        try:
+            serial = self._read(document.strip(), read_provider_key(self._key_file)).serial
+        except KurabakoError as error:
+            logger.warning("what is remembered as an entitlement of this box is none: %s", error.what)
+            return False
+        in_force = int(self._state().value(IN_FORCE, {}).get("serial") or 0)
+        if serial > max(in_force, self._seen()):
+            self._state().set_value(_SEEN, serial)
+            self._record("entitlement.recalled", {"serial": serial, "in_force": in_force})
+        return serial >= in_force
+
+    def recall(self, moment: datetime) -> None:
+        """Remembers that it has been `moment` already, as somebody else knows."""
+        last = self._last_moment()
+        if last is None or moment > last:
+            self._state().set_value(LAST_MOMENT, moment.isoformat())
 
     def present(self) -> tuple[datetime, bool]:
         """The present moment and True; while the clock is not trusted, the last one that was and False. `StateError`.
@@ -188,7 +228,15 @@ class Entitlements:
             return untrusted(now, last)
         if last is None or (now - last).total_seconds() >= NOTED_EVERY:
             self._state().set_value(LAST_MOMENT, now.isoformat())
+            self._record_day(now)
         return None
+
+    def _record_day(self, now: datetime) -> None:
+        """Once a day the present is recorded, for a memory that is lost; where there is a provider."""
+        day = now.date().isoformat()
+        if self._key_file is not None and self._state().value(_RECORDED) != day:
+            self._record(MOMENT, {})
+            self._state().set_value(_RECORDED, day)
 
     def _accept(self, document: str, digest: str) -> tuple[Entitlement, bool]:
         """The entitlement if it may be put in force now, and whether it is another than was."""
@@ -207,12 +255,16 @@ class Entitlements:
         last = entitlement.issued_at if entitlement.resets_clock else self._last_moment()
         if not is_trusted(now, last):
             raise untrusted(now, last)
-        require_installable(entitlement, now, known.get("serial") or self._highest_ever())
+        require_installable(entitlement, now, max(known.get("serial") or self._highest_ever(), self._seen() - 1))
         return entitlement, True
 
     def _highest_ever(self) -> int:
         """The highest number the evidence knows of, for a memory that was lost; 0: of none."""
         return max((int(known["serial"]) for known in self._history(INSTALLED)), default=0)
+
+    def _seen(self) -> int:
+        """The highest number that was in force on this box, as somebody else remembered."""
+        return int(self._state().value(_SEEN, 0)) if self._begun() else 0
 
     def _read(self, document: str, key: bytes) -> Entitlement:
         entitlement = parse(verify(document, key, KIND))
@@ -238,7 +290,12 @@ class Entitlements:
 
     def _last_moment(self) -> datetime | None:
         noted = self._state().value(LAST_MOMENT) if self._begun() else None
-        return datetime.fromisoformat(noted) if noted else None
+        if noted:
+            return datetime.fromisoformat(noted)
+        recorded = self._last_recorded()
+        if recorded is not None and self._begun():
+            self._state().set_value(LAST_MOMENT, recorded.isoformat())
+        return recorded
 
 
 def read_provider_key(file: Path) -> bytes:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from appliance.contract.capacity import Figures, findings
+from appliance.contract.civil import civil_day
 from appliance.contract.profile import ServiceProfile
-from appliance.state import State, UsageRecord
+from appliance.state import State, TrafficRecord, UsageRecord
 
 _WAITING = "capacity.waiting"
 _PROVIDER = "capacity.provider"
@@ -31,11 +33,19 @@ class ProviderFigure:
         return max(0, self.stored - self.own)
 
 
-class Metering:
-    """The figures of one box. Raises `StateError` when the memory cannot be used."""
+def bucket_of(cloud: str) -> str:
+    """The bucket in a cloud's address; the whole address where it names none."""
+    if not cloud.startswith("s3:"):
+        return cloud
+    return urlsplit(cloud.partition(":")[2]).path.strip("/").partition("/")[0]
 
-    def __init__(self, state: Callable[[], State]) -> None:
+
+class Metering:
+    """The figures of one box, whose cloud is at the address `cloud`. Raises `StateError`."""
+
+    def __init__(self, state: Callable[[], State], cloud: str = "") -> None:
         self._state = state
+        self._bucket = bucket_of(cloud)
 
     def note_usage(self, usage: UsageRecord, profile: ServiceProfile, capacity: int | None) -> None:
         """Remembers what was counted, and since when the capacity stands as it does."""
@@ -54,6 +64,15 @@ class Metering:
             self._state().set_value(_HELD, {"capacity": capacity})
         self._note_since(profile, capacity, at)
         return figure
+
+    def note_traffic(self, at: datetime, sent: int, received: int) -> None:
+        """Adds to the month's traffic (データ流量) with the bucket; months are Japan's."""
+        self._state().add_traffic(f"{civil_day(at):%Y-%m}", self._bucket, sent, received)
+
+    @property
+    def traffic(self) -> tuple[TrafficRecord, ...]:
+        """The traffic of each month and bucket, the newest first."""
+        return self._state().traffic()
 
     @property
     def usage(self) -> UsageRecord | None:

@@ -20,6 +20,9 @@ from appliance.text import T
 
 _KEY = "transfers.hold"
 
+KEPT_EVERY = 16 * 1024**2
+"""Bytes after which what was moved is written down; a process that is killed takes no more with it."""
+
 
 class Mode(StrEnum):
     """How transfers are held."""
@@ -118,16 +121,39 @@ class Transfers:
 class Line:
     """What one process takes of the line to the cloud: a `limit` of its own in bytes a second, besides all others.
 
-    `on_sent` hears of each piece that is about to be sent, in bytes.
+    `on_sent` hears of each piece that is about to be sent, in bytes. `keep` is told what was sent and received, in
+    bytes, since it was told last: when that is much, and on `flush`. Thread-safe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[int, int], None] = lambda _, __: None) -> None:
         self.limit: int | None = None
         self.on_sent: Callable[[int], None] = lambda _: None
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._sent = self._received = 0
 
     def sent(self, count: int) -> None:
         """Tells that `count` bytes are about to be sent."""
         self.on_sent(count)
+        self._moved(count, 0)
+
+    def received(self, count: int) -> None:
+        """Tells that `count` bytes have come."""
+        self._moved(0, count)
+
+    def flush(self) -> None:
+        """Tells `keep` the rest."""
+        self._moved(0, 0, at_once=True)
+
+    def _moved(self, sent: int, received: int, *, at_once: bool = False) -> None:
+        with self._lock:
+            self._sent += sent
+            self._received += received
+            moved = (self._sent, self._received)
+            if not any(moved) or (sum(moved) < KEPT_EVERY and not at_once):
+                return
+            self._sent = self._received = 0
+        self._keep(*moved)
 
 
 def least(*limits: int | None) -> int | None:
@@ -138,13 +164,13 @@ def least(*limits: int | None) -> int | None:
 class SwitchedStorage(StorageWrapper):
     """The cloud's storage behind the kill switch: `require` is asked before each request, and raises.
 
-    `sent` hears of every piece that is about to be sent, in bytes.
+    `line` hears of every piece that is about to be sent, and of what came.
     """
 
-    def __init__(self, inner: Storage, require: Callable[[], None], sent: Callable[[int], None]) -> None:
+    def __init__(self, inner: Storage, require: Callable[[], None], line: Line) -> None:
         super().__init__(inner)
         self._require = require
-        self._sent = sent
+        self._line = line
 
     def put(self, key: str, data: Buffer) -> None:
         self.put_in_pieces(key, data, lambda _: None)
@@ -155,7 +181,7 @@ class SwitchedStorage(StorageWrapper):
 
         def piece(count: int) -> None:
             before(count)
-            self._sent(count)
+            self._line.sent(count)
 
         if isinstance(self.inner, SendsInPieces):
             self.inner.put_in_pieces(key, data, piece)
@@ -165,7 +191,9 @@ class SwitchedStorage(StorageWrapper):
 
     def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         self._require()
-        return self.inner.get(key, offset, length)
+        content = self.inner.get(key, offset, length)
+        self._line.received(len(content))
+        return content
 
     def stat(self, key: str) -> ObjectInfo:
         self._require()

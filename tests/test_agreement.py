@@ -149,9 +149,7 @@ def test_editing_files_raises_no_capacity(place: Place, tmp_path: Path) -> None:
 
 def test_it_survives_the_loss_of_the_boxs_memory(place: Place) -> None:
     place.agreement().entitlements.install(place.provider.signed())
-    place.close()
-    for file in place.folder.glob("state.db*"):
-        file.unlink()
+    lose_memory(place)
     assert place.agreement().contract.capacity == 500 * GB
     (place.folder / "entitlement.jws").unlink()
     assert isinstance(place.agreement().contract.refusal, NoEntitlement)
@@ -188,6 +186,42 @@ def test_turning_the_clock_back_revives_nothing(place: Place) -> None:
     assert isinstance(place.agreement().entitlements.look_at_clock(), ClockUntrusted)
     with pytest.raises(ClockUntrusted):
         place.agreement().entitlements.install(limited)
+
+
+def test_a_clock_turned_back_revives_nothing_on_a_box_that_lost_its_memory_too(place: Place) -> None:
+    first = place.provider.signed(serial=1, capacity="900 GB")
+    limited = place.provider.signed(serial=9, valid_until="2026-05-25T00:00:00+00:00")
+    place.agreement().entitlements.install(first)
+    place.agreement().entitlements.install(place.provider.signed(serial=2))
+    place.now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert place.agreement().entitlements.look_at_clock() is None
+    lose_memory(place)
+    place.now = datetime(2026, 5, 21, tzinfo=UTC)
+    _, trusted = place.agreement().entitlements.present()
+    assert not trusted
+    with pytest.raises(ClockUntrusted):
+        place.agreement().entitlements.install(limited)
+    place.now = datetime(2026, 6, 2, tzinfo=UTC)
+    lose_memory(place)
+    with pytest.raises(Older):
+        place.agreement().entitlements.install(first)
+    assert place.agreement().contract.capacity == 500 * GB
+
+
+def test_a_clock_that_the_provider_mended_stays_so_without_memory(place: Place) -> None:
+    right = place.now
+    place.now = datetime(2099, 1, 1, tzinfo=UTC)
+    place.agreement().entitlements.look_at_clock()
+    place.now = right
+    place.agreement().entitlements.install(place.provider.signed(serial=2, resets_clock=True))
+    lose_memory(place)
+    assert place.agreement().entitlements.look_at_clock() is None
+
+
+def lose_memory(place: Place) -> None:
+    place.close()
+    for file in place.folder.glob("state.db*"):
+        file.unlink()
 
 
 def test_an_untrusted_clock_takes_nothing_away(place: Place) -> None:

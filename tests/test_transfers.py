@@ -12,7 +12,7 @@ import pytest
 from appliance.state import State
 from appliance.storage import MemoryStorage, ThrottledStorage
 from appliance.storage.interface import Storage
-from appliance.transfers import HoldWatch, Mode, SwitchedStorage, Transfers, TransfersHeld
+from appliance.transfers import HoldWatch, Line, Mode, SwitchedStorage, Transfers, TransfersHeld
 from tests.storage.conformance import StorageConformance
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ def state(tmp_path: Path) -> Iterator[State]:
 class TestSwitchedConforms(StorageConformance):
     @pytest.fixture
     def storage(self) -> Storage:
-        return SwitchedStorage(MemoryStorage(), lambda: None, lambda _: None)
+        return SwitchedStorage(MemoryStorage(), lambda: None, Line())
 
 
 def test_a_pause_is_remembered_until_it_is_released_or_over(state: State, clock: Clock) -> None:
@@ -73,7 +73,7 @@ def test_every_request_asks_the_switch(state: State, clock: Clock) -> None:
     transfers = Transfers(state, clock)
     memory = MemoryStorage()
     memory.put("config", b"x")
-    storage = SwitchedStorage(memory, lambda: transfers.require(Mode.STOPPED), lambda _: None)
+    storage = SwitchedStorage(memory, lambda: transfers.require(Mode.STOPPED), Line())
     calls = [
         lambda: storage.put("config", b"y"),
         lambda: storage.get("config"),

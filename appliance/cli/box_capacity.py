@@ -84,6 +84,7 @@ def _lines(now: CapacityNow, zone: ZoneInfo) -> Iterator[Text]:
             "{size} of it are in no listing: older versions, and uploads that broke off.",
             size=format_size(usage.unlisted_bytes),
         )
+    yield from _traffic(now)
     if status is None:
         return
     if status.provider_bytes is not None and status.provider_at is not None:
@@ -106,6 +107,26 @@ def _lines(now: CapacityNow, zone: ZoneInfo) -> Iterator[Text]:
     yield forecast(status)
     yield from _upgrade(now)
     yield T("1 GB = 1,000,000,000 bytes, as in the contract.")
+
+
+MONTHS_SHOWN = 2
+
+
+def _traffic(now: CapacityNow) -> Iterator[Text]:
+    """What the provider's report has beside what is stored."""
+    months = sorted({one.month for one in now.traffic}, reverse=True)[:MONTHS_SHOWN]
+    for one in now.traffic:
+        if one.month in months:
+            yield T(
+                "Bucket {bucket}, {month}: {sent} ({sent_bytes} bytes) were sent, {received} ({received_bytes} bytes) "
+                "received.",
+                bucket=one.bucket,
+                month=one.month,
+                sent=format_size(one.sent),
+                sent_bytes=f"{one.sent:,}",
+                received=format_size(one.received),
+                received_bytes=f"{one.received:,}",
+            )
 
 
 def _stored(status: CapacityStatus, used: dict[str, str]) -> Iterator[Text]:

@@ -67,6 +67,10 @@ def replicate(
     limit: Annotated[
         str, typer.Option("--limit", metavar="RATE", help=T("At most so much a second, this time: 2 MB.").message)
     ] = "",
+    again: Annotated[
+        bool,
+        typer.Option("--again", help=T("Also what others removed from the cloud: you say that it may be.").message),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Nothing is sent that would exceed the contracted capacity."""
@@ -76,7 +80,9 @@ def replicate(
 
     rate = parsed(parse_rate, limit, "--limit") if limit else None
     with opened_box(context) as box:
-        run_jobs(printer(context, as_json), box, "replicate", {"limit": rate}, lambda: [ReplicateJob(rate)])
+        request = ReplicateJob(rate, again)
+        arguments = {"limit": rate, "again": again}
+        run_jobs(printer(context, as_json), box, "replicate", arguments, lambda: [request])
 
 
 class BadOrder(KurabakoError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from appliance.contract.box_state import CLOUD, Action, BoxState, Condition, Standing, is_named
@@ -97,6 +98,21 @@ def refuse_bucket(terms: Terms, entitlement: Entitlement | None, bucket: str) ->
     return Refused(why, rule.clause)
 
 
+class Differing(NamedTuple):
+    """Sources that different people may see, by title, and the clause by which they belong to different accounts."""
+
+    sources: tuple[str, ...]
+    clause: str
+
+
+def differing_viewers(terms: Terms, viewers: Mapping[str, frozenset[str]]) -> Differing | None:
+    """The sources of one account whose declared viewers differ; those of which nothing is declared do not count."""
+    declared = {source: who for source, who in viewers.items() if who}
+    if terms.accounts is None or len(set(declared.values())) < 2:
+        return None
+    return Differing(tuple(sorted(declared)), terms.accounts.clause)
+
+
 @dataclass(frozen=True)
 class Way:
     """How an object is to be stored: in one request, or in parts of `part_size` bytes."""
@@ -120,13 +136,10 @@ def part_limit(terms: Terms, wanted: int) -> int:
     return wanted if terms.objects is None else min(wanted, terms.objects.single_put_max)
 
 
-def network_findings(
-    terms: Terms, entitlement: Entitlement | None, cloud: str, resolved: Collection[str] | None, now: datetime
-) -> Iterator[Condition]:
+def network_findings(terms: Terms, entitlement: Entitlement | None, cloud: str, now: datetime) -> Iterator[Condition]:
     """What is wrong with how the cloud is reached, before a packet leaves: region, protocol, names, bucket, hosts.
 
-    `cloud` is its address (`s3:https://host/bucket/prefix`), empty where there is none. `resolved` are the addresses
-    the cloud's host has on this box, None where nobody asked.
+    `cloud` is its address (`s3:https://host/bucket/prefix`), empty where there is none.
     """
     network = terms.network
     country = entitlement.site_country if entitlement is not None else None
@@ -140,7 +153,7 @@ def network_findings(
         yield Condition(BoxState.HOLD_REGION, why, origin.clause, now, todo=_CALL, forbids=CLOUD)
     if not cloud.startswith("s3:") or entitlement is None:
         return
-    for refused in _address(terms, entitlement, cloud.removeprefix("s3:"), resolved):
+    for refused in _address(terms, entitlement, cloud.removeprefix("s3:")):
         yield Condition(BoxState.HOLD_CONFIG, refused.why, refused.clause, now, todo=_CORRECT, forbids=CLOUD)
 
 
@@ -148,9 +161,7 @@ _CALL = T("Ask your service provider.")
 _CORRECT = T("Correct the address of the cloud in the settings, or ask your service provider.")
 
 
-def _address(
-    terms: Terms, entitlement: Entitlement, address: str, resolved: Collection[str] | None
-) -> Iterator[Refused]:
+def _address(terms: Terms, entitlement: Entitlement, address: str) -> Iterator[Refused]:
     parts = urlsplit(address)
     host, scheme = parts.hostname or "", parts.scheme
     bucket = parts.path.strip("/").partition("/")[0]
@@ -167,26 +178,25 @@ def _address(
     if refused is not None:
         yield refused
     if network is not None and network.hosts is not None and connection in network.hosts.connections:
-        yield from _hosts(network.hosts, entitlement, host, bucket, resolved)
+        yield from _hosts(network.hosts, entitlement, host, bucket)
 
 
-def _hosts(
-    rule: Hosts, entitlement: Entitlement, host: str, bucket: str, resolved: Collection[str] | None
-) -> Iterator[Refused]:
-    """Each kind of name needs its entry: the bucket's own is `bucket.host`, since no hosts file knows wildcards."""
-    entries = {(entry.what, entry.name): entry.address for entry in entitlement.hosts}
-    kinds = {what for what, _ in entries}
+def _hosts(rule: Hosts, entitlement: Entitlement, host: str, bucket: str) -> Iterator[Refused]:
+    """Each kind of name needs its entry: the bucket's own is `bucket.host`, since no hosts file knows wildcards.
+
+    The cloud's own host needs one too, or it would be looked up elsewhere.
+    """
+    names = {entry.name for entry in entitlement.hosts}
+    kinds = {entry.what for entry in entitlement.hosts}
     for what in rule.of:
-        if what == "bucket" and not any(name == bucket or name.startswith(f"{bucket}.") for _, name in entries):
+        if what == "bucket" and not any(name.startswith(f"{bucket}.") for name in names):
             yield Refused(
                 T("The provider's hosts entries have none for the bucket {bucket}.", bucket=bucket), rule.clause
             )
         elif what != "bucket" and what not in kinds:
             yield Refused(T("The provider's hosts entries have none for the {what}.", what=what), rule.clause)
-    expected = entries.get(("storage", host))
-    if expected is not None and resolved is not None and expected not in resolved:
-        why = T("{host} must lead to {address} on this network; it leads elsewhere.", host=host, address=expected)
-        yield Refused(why, rule.clause)
+    if "storage" in kinds and host not in names and not _is_ip(host):
+        yield Refused(T("The provider's hosts entries have none for {host}.", host=host), rule.clause)
 
 
 def _is_ip(host: str) -> bool:

@@ -8,10 +8,11 @@ replaces it: that a date has passed ends no contract by itself (contracts 10).
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from appliance.contract.conduct import ConnectionType, Role
 from appliance.contract.document import (
@@ -99,11 +100,21 @@ class BackupWindow(Document):
         return self
 
 
+def _fqdn(name: str) -> str:
+    labels = name.split(".")
+    if len(name) > 253 or len(labels) < 2 or labels[-1].isdigit() or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(T("write a whole name in lower case, with its domain, such as s3.example.jp"))
+    return name
+
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+
+
 class HostsEntry(Document):
     """A name and the address the provider gives for it (hosts file or DNS of a VPN)."""
 
     what: Literal["storage", "console", "bucket"]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    name: Annotated[str, AfterValidator(_fqdn)]
     address: IpAddress
 
 

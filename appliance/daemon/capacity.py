@@ -13,7 +13,7 @@ from appliance.capacity.forecast import Counted, foretell
 from appliance.contract.capacity import Figures, Upgrade, apply_by, counted, proposal
 from appliance.contract.civil import civil_day
 from appliance.contract.profile import Meter
-from appliance.state import UsageRecord
+from appliance.state import TrafficRecord, UsageRecord
 from appliance.status.codec import encode
 from appliance.status.model import CapacityStatus
 
@@ -28,6 +28,7 @@ class CapacityNow:
     usage: UsageRecord
     status: CapacityStatus | None
     upgrade: Upgrade | None
+    traffic: tuple[TrafficRecord, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Flat, as `kurabako capacity --json` tells it; sizes in bytes."""
@@ -42,6 +43,7 @@ class CapacityNow:
             "collected_bytes": self.usage.collected_bytes,
             "objects": self.usage.objects,
             "upgrade": self.upgrade._asdict() if self.upgrade is not None else None,
+            "traffic": [vars(one) for one in self.traffic],
         }
 
 
@@ -62,7 +64,7 @@ def current_capacity(box: Box, *, measure: bool = False) -> CapacityNow:
     more = None
     if status is not None and (status.left_bytes == 0 or status.waiting_snapshots):
         more = proposal(contract.profile, max(status.used_bytes, status.capacity_bytes) + (status.needed_bytes or 1))
-    return CapacityNow(usage, status, more)
+    return CapacityNow(usage, status, more, metering.traffic)
 
 
 def capacity_status(box: Box, contract: Contract) -> CapacityStatus | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from appliance import __version__
 from appliance.box import Box
+from appliance.daemon.advice import source_advice
 from appliance.daemon.capacity import capacity_status
 from appliance.daemon.home import recovery_sheet_due_since
 from appliance.daemon.memory import LAST_VERIFICATION, Memory
@@ -75,6 +76,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         problems=(
             *moment.problems,
             *contract_problems(box, contract),
+            *source_advice(box, contract, moment.sources),
             *own_problems(box, memory),
             *_sheet_problems(box),
         ),

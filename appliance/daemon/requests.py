@@ -30,9 +30,13 @@ class BackupJob(msgspec.Struct, frozen=True, tag_field="kind", tag="backup", for
 
 
 class ReplicateJob(msgspec.Struct, frozen=True, tag_field="kind", tag="replicate", forbid_unknown_fields=True):
-    """Bring to the cloud what the vault has and the cloud has not, with at most `limit` bytes a second if given."""
+    """Bring to the cloud what the vault has and the cloud has not, with at most `limit` bytes a second if given.
+
+    `again`: also what somebody else removed there, since a person said that it may be sent again.
+    """
 
     limit: int | None = None
+    again: bool = False
 
     @property
     def kind(self) -> JobKind:

@@ -379,12 +379,13 @@ class Daemon:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Shows that the box's memory cannot be written, besides what becomes of that."""
+        """Shows that the box's memory cannot be written, besides what becomes of that, until it can."""
         try:
             yield
         except StateError as error:
             self._memory_error = error
             raise
+        self._memory_error = None
 
     # What commands ask for
 

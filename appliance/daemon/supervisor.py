@@ -194,5 +194,7 @@ def _record(record: Callable[[Job], None], job: Job) -> None:
     """A box that cannot write down what it does, since its disk is full, does it all the same, and all that follows."""
     try:
         record(job)
+    except KurabakoError as error:
+        logger.error("job %s could not be recorded: %s", job.id, error)
     except Exception:
         logger.exception("job %s could not be recorded", job.id)

@@ -123,4 +123,10 @@ def _poll(box: Box) -> Poll | None:
     except KurabakoError as error:
         logger.error("no address is asked for directives: %s", error)
         return None
-    return Poll(url, every=timedelta(minutes=settings.every), clock=box.clock, ca_file=settings.ca_file)
+    return Poll(
+        url,
+        every=timedelta(minutes=settings.every),
+        clock=box.clock,
+        ca_file=settings.ca_file,
+        hosts=lambda: box.contract.hosts,
+    )

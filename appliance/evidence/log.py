@@ -81,13 +81,13 @@ class EvidenceLog:
         with self._path.open("rb") as file:
             return sum(1 for _ in lines_of(file))
 
-    def records(self, kind: str) -> Iterator[Record]:
-        """The entries of one kind that are as they were written, in order; the chain is not followed."""
+    def records(self, *kinds: str) -> Iterator[Record]:
+        """The entries of these kinds that are as they were written, in order; the chain is not followed."""
         with self._reading() as lines:
             for line in lines:
                 with suppress(ChainBroken):
                     record = read_alone(line)
-                    if record.kind == kind:
+                    if record.kind in kinds:
                         yield record
 
     def verify(self, expected: Head | None = None) -> Head:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -41,12 +41,14 @@ class Poll:
         every: timedelta,
         clock: Callable[[], datetime],
         ca_file: Path | None = None,
+        hosts: Callable[[], Mapping[str, str]] = dict,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._url = url
         self._every = every
         self._clock = clock
         self._verify: bool | str = str(ca_file) if ca_file is not None else True
+        self._hosts = hosts
         self._chance = chance
         self._etag = ""
         self._failures = 0
@@ -58,13 +60,18 @@ class Poll:
         # Brings the whole HTTP client; a box that polls nowhere needs none.
         import requests
 
+        from appliance.hosts import session
+
         headers = {"User-Agent": "kurabako", "Accept": "text/plain"} | (
             {"If-None-Match": self._etag} if self._etag else {}
         )
         try:
-            with requests.get(
-                self._url, headers=headers, timeout=TIMEOUT, verify=self._verify, allow_redirects=False, stream=True
-            ) as answer:
+            with (
+                session(self._hosts()) as asking,
+                asking.get(
+                    self._url, headers=headers, timeout=TIMEOUT, verify=self._verify, allow_redirects=False, stream=True
+                ) as answer,
+            ):
                 if answer.status_code == 304:
                     self._answered()
                     return []

@@ -60,7 +60,7 @@ class SourcePolicy(Section):
     `include`, `exclude`: patterns (`appliance.sources.patterns`); `presets`: names of `PRESETS`, excluded too.
     `settle`: seconds a file must not have been written to before it is read; 0 reads at once.
     `filename_policy`: whether the contract's rules about file names are applied. `my_number`: what the customer
-    declared about 特定個人情報 (Specific Personal Information) in it.
+    declared about 特定個人情報 (Specific Personal Information) in it. `viewers`: who may see it, as a contract may ask.
     `readers`: files read at once, None for what suits the medium. `read_limit`: bytes per second, None for no limit.
     `keep`: retention rules (`appliance.policy.retention`); empty for the box's own.
     `on_page`: whether the page on the LAN names the source. `cross_file_systems`: whether file systems that are mounted
@@ -77,6 +77,7 @@ class SourcePolicy(Section):
     settle: Annotated[int, Field(ge=0, le=3600)] = 0
     filename_policy: bool = True
     my_number: Literal["undeclared", "none", "contained"] = "undeclared"
+    viewers: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=100)] = ()
     readers: Annotated[int, Field(ge=1, le=32)] | None = None
     read_limit: Annotated[Size, Field(gt=0)] | None = None
     keep: Annotated[tuple[str, ...], AfterValidator(_keep)] = ()

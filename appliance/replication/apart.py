@@ -31,6 +31,10 @@ class HeldBack:
         """The packs' storage keys."""
         return frozenset(map(pack_key, self.packs))
 
+    def besides(self, other: HeldBack) -> HeldBack:
+        """What both hold back."""
+        return HeldBack(self.snapshots | other.snapshots, self.packs | other.packs)
+
 
 NOTHING_HELD = HeldBack()
 

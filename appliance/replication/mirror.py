@@ -12,6 +12,7 @@ from appliance.replication.apart import HeldBack, set_apart
 from appliance.replication.deletions import DeletionPlan, execute_deletions, plan_deletions
 from appliance.replication.execute import ReplicationReport, execute_replication
 from appliance.replication.plan import plan_replication
+from appliance.replication.removed import RemovedFromCloud
 from appliance.repository import Repository, Snapshot
 from appliance.status.model import Outcome, Progress
 
@@ -27,20 +28,26 @@ def mirror(
     together: Locked,
     alone: Locked,
     stays: Callable[[Snapshot], bool] = lambda _: False,
+    removed: RemovedFromCloud | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ReplicationReport:
     """Sends, then deletes; and sends once more what did not fit before, if the deletions made room.
 
     `forgotten` are the snapshots that may go from the cloud; one that `stays` in the vault is not sent, nor is what
-    only it needs. The caller holds the vault's lock. The cloud is sent to under a lock `together` with others, and
-    deleted from `alone`; where that is not to be had, nothing is deleted. What keeps deletions from being carried fails
-    nothing else: it is the report's `kept_back`.
+    only it needs. What others `removed` from the cloud is not sent again, and nothing is deleted meanwhile. The caller
+    holds the vault's lock. The cloud is sent to under a lock `together` with others, and deleted from `alone`; where
+    that is not to be had, nothing is deleted. What keeps deletions from being carried fails nothing else: it is the
+    report's `kept_back`.
     """
     held = set_apart(vault, cloud.ledger.objects(), stays)
+    if removed is not None:
+        held = held.besides(removed.held)
     report = _send(vault, cloud, together, held, on_progress, cancelled)
     if report.problem is not None or report.outcome is Outcome.CANCELLED:
         return report
+    if removed is not None:
+        return replace(report, kept_back=removed)
     try:
         with alone():
             plan = plan_deletions(vault, cloud.ledger, forgotten, held=held, cancelled=cancelled)

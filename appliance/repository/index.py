@@ -215,11 +215,14 @@ class Index:
 
         Raises `DamagedData`, and then knows no more than before.
         """
-        named: dict[bytes, list[IndexedBlob]] = {}
-        for pack in packs:
-            named.setdefault(parse_id(pack.id), pack.blobs)
         with self._lock:
-            fresh = {pack_id: blobs for pack_id, blobs in named.items() if pack_id not in self._packs}
+            fresh: dict[bytes, list[IndexedBlob]] = {}
+            for pack in packs:
+                pack_id = parse_id(pack.id)
+                if pack_id in fresh or pack_id in self._packs:
+                    _ids(pack.blobs)  # a name that is none is refused, needed or not
+                else:
+                    fresh[pack_id] = pack.blobs
             blobs = list(chain.from_iterable(fresh.values()))
             numbers = array("I", chain.from_iterable(map(repeat, count(len(self._packs)), map(len, fresh.values()))))
             columns = []

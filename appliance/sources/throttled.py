@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from appliance.sources.interface import Entry, Path, RemoteSource, Source, SourceError, SourceFile, is_remote
+from appliance.sources.wrapper import FileWrapper, SourceWrapper
 from appliance.storage.throttled import TokenBucket
 
 
-class ThrottledSource:
+class ThrottledSource(SourceWrapper):
     """`inner`, from whose files at most `limit` bytes a second are read, however many read at once."""
 
     def __init__(
@@ -20,35 +21,11 @@ class ThrottledSource:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._bucket = TokenBucket(limit, clock=clock, sleep=sleep)
 
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def snapshot_path(self) -> str:
-        return self._inner.snapshot_path
-
-    @property
-    def trusts_inode(self) -> bool:
-        return self._inner.trusts_inode
-
-    def root(self) -> Entry:
-        return self._inner.root()
-
-    def scandir(self, path: Path) -> Sequence[Entry]:
-        return self._inner.scandir(path)
-
-    def complete(self, path: Path, entry: Entry) -> None:
-        self._inner.complete(path, entry)
-
     def open(self, path: Path, entry: Entry) -> SourceFile:
-        return _ThrottledFile(self._inner.open(path, entry), self._bucket)
-
-    def close(self) -> None:
-        self._inner.close()
+        return _ThrottledFile(super().open(path, entry), self._bucket)
 
 
 class ThrottledRemoteSource(ThrottledSource):
@@ -74,18 +51,12 @@ def throttled(source: Source, limit: int) -> Source:
     return ThrottledRemoteSource(source, limit) if is_remote(source) else ThrottledSource(source, limit)
 
 
-class _ThrottledFile:
+class _ThrottledFile(FileWrapper):
     def __init__(self, inner: SourceFile, bucket: TokenBucket) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._bucket = bucket
 
     def readinto(self, buffer: memoryview) -> int:
-        count = self._inner.readinto(buffer)
+        count = super().readinto(buffer)
         self._bucket.take(count)
         return count
-
-    def changed(self) -> bool:
-        return self._inner.changed()
-
-    def close(self) -> None:
-        self._inner.close()

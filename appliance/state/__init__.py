@@ -7,6 +7,7 @@ from appliance.state.model import (
     SeenSource,
     SlotOutcome,
     SlotRecord,
+    TrafficRecord,
     UsageRecord,
 )
 from appliance.state.store import State, StateError
@@ -20,5 +21,6 @@ __all__ = [
     "SlotRecord",
     "State",
     "StateError",
+    "TrafficRecord",
     "UsageRecord",
 ]

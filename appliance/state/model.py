@@ -98,3 +98,13 @@ class DirectiveRecord:
     document: str
     received_at: datetime
     way: str
+
+
+@dataclass(frozen=True)
+class TrafficRecord:
+    """The bytes of objects that went to a bucket and came from it in a month (`2026-06`) of Japan's calendar."""
+
+    month: str
+    bucket: str
+    sent: int
+    received: int

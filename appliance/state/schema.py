@@ -38,4 +38,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE slots ADD COLUMN clause TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE slots ADD COLUMN overran INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        "CREATE TABLE traffic (month TEXT NOT NULL, bucket TEXT NOT NULL, sent INTEGER NOT NULL,"
+        " received INTEGER NOT NULL, PRIMARY KEY (month, bucket)) STRICT, WITHOUT ROWID",
+    ),
 )

@@ -21,6 +21,7 @@ from appliance.state.model import (
     SeenSource,
     SlotOutcome,
     SlotRecord,
+    TrafficRecord,
     UsageRecord,
 )
 from appliance.status.model import JobKind, JobResult, Outcome
@@ -215,6 +216,19 @@ class State:
             (limit,),
         )
         return tuple(UsageRecord(to_moment(at), *rest) for at, *rest in rows)
+
+    def add_traffic(self, month: str, bucket: str, sent: int, received: int) -> None:
+        """Adds to what went to a bucket and came from it in a month, in bytes."""
+        self._write(
+            "INSERT INTO traffic VALUES (?, ?, ?, ?) ON CONFLICT (month, bucket) DO UPDATE"
+            " SET sent = sent + excluded.sent, received = received + excluded.received",
+            (month, bucket, sent, received),
+        )
+
+    def traffic(self) -> tuple[TrafficRecord, ...]:
+        """What went to each bucket and came from it, month by month, the newest first."""
+        rows = self._read("SELECT month, bucket, sent, received FROM traffic ORDER BY month DESC, bucket LIMIT 240")
+        return tuple(TrafficRecord(*row) for row in rows)
 
     # Packs that were read back
 

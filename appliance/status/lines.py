@@ -231,6 +231,8 @@ class _Page:
             parts.append(self._say(T("last backup: {moment}", moment=self._moment(source.last_backup_at))))
         if source.may_unplug is not None:
             parts.append(self._say(words.unplug(source.may_unplug)))
-        if source.note is not None:
-            parts.append(self._say(source.note))
-        return self._say(T(", ")).join(parts)
+        line = self._say(T(", ")).join(parts)
+        for text in (source.why_not, source.note):
+            if text is not None:
+                line = self._say(T("{source}. {more}", source=line, more=text))
+        return line

@@ -11,12 +11,16 @@ from appliance.sources.interface import FoundSource, OnSourceEvent, OpenOptions,
 from appliance.status.model import Severity
 from appliance.text import T
 from appliance_disks.devices import list_devices, udev_runs
+from appliance_disks.drivers import is_readable
 from appliance_disks.health_checks import disk_checks
 from appliance_disks.identify import Seen, Surroundings, device_of, identify
 from appliance_disks.mounts import current_mounts, current_swaps, device_of_node, mount_below
 from appliance_disks.settings import DisksSettings
 from appliance_disks.source import open_disk
+from appliance_disks.unclean import Departures
 from appliance_disks.watch import DiskWatch
+
+_departures = Departures()
 
 
 @hookimpl
@@ -63,6 +67,7 @@ def look(context: PluginContext, udev: pyudev.Context) -> dict[str, Seen]:
     mounts = current_mounts()
     swaps = [number for swap in current_swaps() if (number := device_of_node(swap))]
     node_numbers = {m.source: number for m in mounts if (number := device_of_node(m.source))}
+    devices = list_devices(udev)
     own = [device_of(mount, node_numbers) for path in context.own_paths if (mount := mount_below(path, mounts))]
     around = Surroundings(
         mounts=mounts,
@@ -72,8 +77,10 @@ def look(context: PluginContext, udev: pyudev.Context) -> dict[str, Seen]:
         udev=udev_runs(),
         collect_system_disk=_settings(context).collect_system_disk,
         board=context.board,
+        left=_departures.of(devices, {device_of(mount, node_numbers) for mount in mounts}),
+        unreadable=frozenset(kind for kind in {device.fs_type for device in devices} if kind and not is_readable(kind)),
     )
-    return identify(list_devices(udev), around)
+    return identify(devices, around)
 
 
 def _settings(context: PluginContext) -> DisksSettings:

@@ -23,7 +23,8 @@ class BlockDevice:
     `disk` is the kernel's name of the whole disk it belongs to (its own, when it is one), `below` those of the
     devices it is made of (a RAID's members, a mapped device's parts). `recognised` says that udev has looked at it, so
     that `properties` tell what is on it. `sequence` is another one for each disk that was plugged in and each medium
-    that was loaded since the machine started.
+    that was loaded since the machine started. `looked_at_ns` is when udev looked last, which it does when a disk comes
+    and whenever a program that wrote to it is done.
     """
 
     name: str
@@ -38,6 +39,12 @@ class BlockDevice:
     below: tuple[str, ...]
     properties: Mapping[str, str]
     medium: Medium = Medium.UNKNOWN
+    looked_at_ns: int = 0
+
+    @property
+    def fs_type(self) -> str:
+        """The file system's type, as udev calls it."""
+        return self.properties.get("ID_FS_TYPE", "")
 
 
 def list_devices(context: pyudev.Context) -> list[BlockDevice]:
@@ -92,6 +99,13 @@ def _medium(disk: pyudev.Device) -> Medium:
     return {b"0": Medium.SOLID, b"1": Medium.SPINNING}.get(rotational, Medium.UNKNOWN)
 
 
+def _looked_at(major: str, minor: str) -> int:
+    try:
+        return Path(f"/run/udev/data/b{major}:{minor}").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _look(device: pyudev.Device) -> BlockDevice:
     properties = {str(key): readable(str(value)) for key, value in device.properties.items()}
     partition = device.device_type == "partition"
@@ -111,4 +125,5 @@ def _look(device: pyudev.Device) -> BlockDevice:
         sequence=properties.get("DISKSEQ", ""),
         below=tuple(sorted(item.name for item in (Path(device.sys_path) / "slaves").glob("*"))),
         properties=properties,
+        looked_at_ns=_looked_at(properties["MAJOR"], properties["MINOR"]),
     )

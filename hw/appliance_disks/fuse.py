@@ -32,9 +32,11 @@ PROGRAMS: Mapping[str, tuple[str, Callable[[str, str], list[str]]]] = {
     "hfsplus": ("grub-mount", lambda node, place: [node, place]),
     "udf": ("grub-mount", lambda node, place: [node, place]),
     "iso9660": ("grub-mount", lambda node, place: [node, place]),
+    "f2fs": ("grub-mount", lambda node, place: [node, place]),
 }
 """The program that reads a file system, by udev's name of it, and its arguments."""
 
+_WHERE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CLONE_NEWNS = 0x20000
 _PATIENCE = 30.0
 """Seconds within which a file system must be mounted, and its program end."""
@@ -56,12 +58,20 @@ class FuseMount:
             self.program.wait()
 
 
+def program_for(fs_type: str) -> str | None:
+    """The path of the program that reads a file system, if it is installed and would do it for the box."""
+    name = PROGRAMS[fs_type][0] if fs_type in PROGRAMS else None
+    if name is None or (name == "grub-mount" and os.geteuid() != 0):
+        return None
+    return shutil.which(name, path=_WHERE)
+
+
 def mount_by_fuse(node: str, fs_type: str) -> FuseMount:
     """Mounts read-only what is on `node`, in this process's own mount namespace. Raises `CannotMount`."""
-    name, arguments = PROGRAMS.get(fs_type, ("", None))
-    path = shutil.which(name) if arguments else None
-    if path is None or arguments is None:
+    path = program_for(fs_type)
+    if path is None:
         raise NoDriver.of(node, fs_type)
+    name, arguments = PROGRAMS[fs_type]
     _leave_namespace()
     with tempfile.TemporaryDirectory(prefix="kurabako-") as place:
         program = subprocess.Popen(

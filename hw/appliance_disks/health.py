@@ -4,7 +4,8 @@ What counts, and how much (`judge`):
 
 | what the disk says                                              | warning       | action needed |
 |-----------------------------------------------------------------|---------------|---------------|
-| its own verdict (SMART overall health, NVMe critical warning)   |               | failing       |
+| its own verdict (SMART overall health)                          |               | failing       |
+| NVMe critical warning                                           |               | any           |
 | an attribute at or below its maker's threshold now              |               | any           |
 | sectors that cannot be read now (197), or not at all (198)      | 1             | 10            |
 | sectors replaced by spare ones (5; SCSI: grown defects)         | 1             | 50            |
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,16 @@ _BOTH = (1, 50)
 _UNREADABLE = (1, 10)
 _WEAR = (90, 100)
 _TEMPERATURE = {True: (55, 60), False: (70, 80)}
+_CRITICAL: Mapping[int, Text] = {
+    0x01: T("Its spare sectors are nearly used up."),
+    0x02: T("It is hotter or colder than its maker allows."),
+    0x04: T("It reports that it is no longer reliable."),
+    0x08: T("It can only be read any more."),
+    0x10: T("It would lose what it has not written yet if the power failed."),
+}
+"""What the bits of NVMe's critical warning say (NVM Express Base Specification, SMART / Health Information, byte 0)."""
+
+_COOL = T("See that air gets to it and that nothing hot stands beside it.")
 _WORDS = {Severity.WARNING: 0, Severity.ATTENTION: 1}
 
 
@@ -55,6 +66,7 @@ class Finding:
 
     severity: Severity
     what: Text
+    todo: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ def judge(report: Mapping[str, Any]) -> Health:
     if passed is None and not attributes and nvme is None:
         return Health(known=False)
     wear = _wear(attributes, nvme)
-    spinning = bool(_at(report, "rotation_rate", kind=int))
+    spinning = nvme is None and _at(report, "rotation_rate", kind=int) != 0  # old disks do not tell, and they spin
     findings: list[Finding | None] = [_verdict(passed, attributes, nvme)]
     findings += [
         _limit(_UNREADABLE, _raw(attributes, _PENDING),
@@ -104,7 +116,8 @@ def judge(report: Mapping[str, Any]) -> Health:
         _limit(_BOTH, _at(nvme or {}, "media_errors", kind=int),
                lambda count: T("Data could not be read {count} times.", count=count)),
         _limit(_WEAR, wear, lambda share: T("{share} % of its expected life is used up.", share=share)),
-        _limit(_TEMPERATURE[spinning], temperature, lambda degrees: T("It is {degrees} °C hot.", degrees=degrees)),
+        _limit(_TEMPERATURE[spinning], temperature,
+               lambda degrees: T("It is {degrees} °C hot.", degrees=degrees), _COOL),
     ]  # fmt: skip
     found = tuple(finding for finding in findings if finding is not None)
     return Health(True, found, temperature, wear, _at(report, "power_on_time", "hours", kind=int))
@@ -113,7 +126,11 @@ def judge(report: Mapping[str, Any]) -> Health:
 def _verdict(
     passed: bool | None, attributes: Mapping[int, Mapping[str, Any]], nvme: Mapping[str, Any] | None
 ) -> Finding | None:
-    if passed is False or _at(nvme or {}, "critical_warning", kind=int):
+    critical = _at(nvme or {}, "critical_warning", kind=int) or 0
+    for bit in sorted(_CRITICAL, key=lambda bit: bit == 0x02):  # heat passes
+        if critical & bit:
+            return Finding(Severity.ATTENTION, _CRITICAL[bit], _COOL if bit == 0x02 else None)
+    if passed is False or critical:
         return Finding(Severity.ATTENTION, T("It reports that it is failing."))
     for one in attributes.values():
         if one.get("when_failed") == "now":
@@ -140,10 +157,12 @@ def _wear(attributes: Mapping[int, Mapping[str, Any]], nvme: Mapping[str, Any] |
     return 100 - min(left) if left and 0 <= min(left) <= 100 else None
 
 
-def _limit(limits: tuple[int, int], value: int | None, what: Any) -> Finding | None:
+def _limit(
+    limits: tuple[int, int], value: int | None, what: Callable[[int], Text], todo: Text | None = None
+) -> Finding | None:
     if value is None or value < limits[0]:
         return None
-    return Finding(Severity.ATTENTION if value >= limits[1] else Severity.WARNING, what(value))
+    return Finding(Severity.ATTENTION if value >= limits[1] else Severity.WARNING, what(value), todo)
 
 
 def _raw(attributes: Mapping[int, Mapping[str, Any]], number: int) -> int | None:

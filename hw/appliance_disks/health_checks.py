@@ -17,6 +17,9 @@ from appliance_disks.health import Health, judge
 _SILENT = ("loop", "ram", "zram", "md", "dm-", "nbd", "vd", "mmcblk", "sr", "fd")
 """How names of devices begin that know nothing of SMART."""
 
+_REPLACE = T("Replace it soon, and do not rely on it as the only copy of anything.")
+_WATCH = T("Keep an eye on it; see that its backups are complete.")
+
 
 def disk_checks(devices: Sequence[BlockDevice], context: PluginContext) -> Iterator[Check]:
     """One check per whole disk. Its name is the disk's serial number, the same on any port."""
@@ -51,11 +54,9 @@ def result(title: str, health: Health) -> CheckResult:
             False,
             T("The disk {disk} may fail. {what}", disk=title, what=worst.what)
             if urgent
-            else T("The disk {disk} shows signs of wear. {what}", disk=title, what=worst.what),
+            else T("All is not well with the disk {disk}. {what}", disk=title, what=worst.what),
             worst.severity,
-            T("Replace it soon, and do not rely on it as the only copy of anything.")
-            if urgent
-            else T("Keep an eye on it; see that its backups are complete."),
+            worst.todo or (_REPLACE if urgent else _WATCH),
         )
     if not health.known:
         return CheckResult(True, T("{disk} does not say how it is.", disk=title))

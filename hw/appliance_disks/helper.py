@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -162,7 +163,13 @@ def _bad() -> BadRequest:
 
 
 def main() -> None:
-    """Serves the connection that is the standard input."""
+    """Serves the connection that is the standard input, whose end is its own.
+
+    Signals that are meant to end it are ignored: who shuts the machine down or presses Ctrl-C ends the box too, and
+    what the box still reads cannot be taken away before.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with closing(socket.socket(fileno=os.dup(sys.stdin.fileno()))) as connection:
         serve(connection)
 

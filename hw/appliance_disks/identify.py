@@ -6,25 +6,33 @@ Pure: from what udev and the kernel say to `FoundSource`s.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from appliance.hardware import Board
 from appliance.sources.interface import FoundSource
 from appliance.text import T, Text
 from appliance_disks.devices import BlockDevice, readable
 from appliance_disks.mounts import Mount, Number
+from appliance_disks.unclean import Left
 
 _SYSTEM_PLACES = frozenset({"/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var"})
 SNAPSHOT_VOLUME = "kurabako-"
 """How the names of logical volumes begin that are snapshots of the box's own."""
+
+_LVM_UUID = len("LVM-") + 2 * 32
+"""Letters of the name that LVM gives to a volume of people; its own inner ones have a suffix, such as -real or -cow."""
 
 _ESCAPE = re.compile(r"((?:\\x[0-9a-fA-F]{2})+)")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What else decides about a device: mounts, where the system and the box keep their own data, the board."""
+    """What else decides about a device: mounts, where the system and the box keep their own data, the board.
+
+    `left` says of devices, by kernel name, that their file systems were not unmounted properly; `unreadable` are
+    the types of file systems that nothing on this machine reads.
+    """
 
     mounts: Sequence[Mount] = ()
     node_numbers: dict[str, Number] = field(default_factory=dict)
@@ -33,6 +41,8 @@ class Surroundings:
     udev: bool = True
     collect_system_disk: bool = False
     board: Board | None = None
+    left: Mapping[str, Left] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -43,10 +53,20 @@ class Seen:
     device: BlockDevice
     mount_point: str | None
 
-    @property
-    def fs_type(self) -> str:
-        """The file system's type, as udev calls it."""
-        return self.device.properties.get("ID_FS_TYPE", "")
+
+_NOTES: Mapping[Left, Callable[[str], Text]] = {
+    Left.JOURNAL: lambda kind: T(
+        "It was not ejected properly: the journal of its file system ({kind}) holds changes that were not carried out. "
+        "The box writes nothing to it, so what was changed last may be missing from the backup. "
+        "Connect it to its computer and eject it there.",
+        kind=kind,
+    ),
+    Left.MARKED: lambda kind: T(
+        "It was not ejected properly: its file system ({kind}) is marked so, and files on it may be damaged. "
+        "Have it checked by its computer and eject it there.",
+        kind=kind,
+    ),
+}
 
 
 def identify(devices: Sequence[BlockDevice], around: Surroundings) -> dict[str, Seen]:
@@ -63,13 +83,14 @@ def identify(devices: Sequence[BlockDevice], around: Surroundings) -> dict[str, 
         if name in seen:  # a copy of a disk has the same UUID; the one that was there first keeps the name
             why_not = _second(device, seen[name].device)
             name = f"{name}/{device.name}"
-        seen[name] = Seen(_found(name, device, mount_point, why_not, around.board), device, mount_point)
+        left = around.left.get(device.name)
+        note = _NOTES[left](device.fs_type) if left is not None and why_not is None else None
+        found = _found(name, device, mount_point, around.board)
+        seen[name] = Seen(replace(found, collectable=why_not is None, why_not=why_not, note=note), device, mount_point)
     return seen
 
 
-def _found(
-    name: str, device: BlockDevice, mount_point: str | None, why_not: Text | None, board: Board | None
-) -> FoundSource:
+def _found(name: str, device: BlockDevice, mount_point: str | None, board: Board | None) -> FoundSource:
     about = device.properties
     label = _plain(about.get("ID_FS_LABEL_ENC", "")) or about.get("ID_FS_LABEL", "")
     model = " ".join(
@@ -82,7 +103,7 @@ def _found(
         "device": device.node,
         "model": model,
         "serial": about.get("ID_SERIAL_SHORT") or about.get("ID_SERIAL", ""),
-        "file_system": about.get("ID_FS_TYPE", ""),
+        "file_system": device.fs_type,
         "label": label,
         "uuid": about.get("ID_FS_UUID", ""),
         "bus": about.get("ID_BUS", ""),
@@ -95,8 +116,6 @@ def _found(
         title=f"{label} ({model})" if label and model else label or model or device.node,
         size_bytes=device.size_bytes,
         removable=device.removable,
-        collectable=why_not is None,
-        why_not=why_not,
         medium=device.medium,
         details={key: value for key, value in facts.items() if value not in ("", None)},
     )
@@ -121,13 +140,18 @@ def _id(device: BlockDevice) -> str:
 def _shown(device: BlockDevice, system: bool, around: Surroundings) -> bool:
     """Loop devices are shown when something is on them; what udev has not looked at, when nothing will tell more.
 
-    The box's own snapshots are no disks.
+    What LVM makes volumes of, and the box's own snapshots, are no disks.
     """
-    if device.properties.get("DM_LV_NAME", "").startswith(SNAPSHOT_VOLUME):
+    about = device.properties
+    if _is_inside_lvm(about.get("DM_UUID", "")) or about.get("DM_LV_NAME", "").startswith(SNAPSHOT_VOLUME):
         return False
-    if device.name.startswith("loop") and not device.properties.get("ID_FS_TYPE"):
+    if device.name.startswith("loop") and not device.fs_type:
         return False
     return device.recognised or system or not around.udev
+
+
+def _is_inside_lvm(uuid: str) -> bool:
+    return uuid.startswith("LVM-") and len(uuid) > _LVM_UUID
 
 
 def _why_not(device: BlockDevice, system: bool, divided: bool, around: Surroundings) -> Text | None:
@@ -138,12 +162,17 @@ def _why_not(device: BlockDevice, system: bool, divided: bool, around: Surroundi
         return T("The box keeps its own data on it.")
     if not device.recognised:
         return T("udev, which recognises file systems, is not running on this machine.")
-    if unreadable := _unreadable(about.get("ID_FS_USAGE", ""), about.get("ID_FS_TYPE", "")):
+    if unreadable := _unreadable(about.get("ID_FS_USAGE", ""), device.fs_type):
         return unreadable
     if about.get("ID_FS_USAGE") != "filesystem":
         if divided or about.get("ID_PART_TABLE_TYPE"):
             return T("It is divided into partitions, which are sources of their own.")
         return T("It has no file system.")
+    if device.fs_type in around.unreadable and _mount_point(device, around) is None:
+        return T(
+            "Nothing on this machine reads its file system ({kind}). A computer that does can share it.",
+            kind=device.fs_type,
+        )
     if not about.get("ID_FS_UUID") and not about.get("ID_SERIAL"):
         return T("It has neither a file system ID nor a serial number to know it again by.")
     return None
@@ -172,7 +201,7 @@ def _unreadable(usage: str, kind: str) -> Text | None:
 
 def _second(device: BlockDevice, first: BlockDevice) -> Text:
     """Why a device whose file system ID was seen before is no source of its own."""
-    if device.properties.get("ID_FS_TYPE") == "btrfs":
+    if device.fs_type == "btrfs":
         return T("It belongs to the same file system as {other} and is collected with it.", other=first.node)
     return T("It has the same file system ID as {other}: one is a copy of the other.", other=first.node)
 

@@ -71,13 +71,18 @@ class NoDriver(CannotMount):
         )
 
 
+def driver_of(fs_type: str) -> str:
+    """Linux' driver for what udev calls `fs_type`."""
+    return _DRIVERS.get(fs_type, fs_type)
+
+
 def mount_read_only(node: str, fs_type: str, time_offset: int = 0) -> int:
     """A descriptor of the file system on `node`, mounted read-only, without devices, programs or set-uid.
 
     The tree is at `/proc/self/fd/<descriptor>/`; closing the descriptor unmounts it. `time_offset` says how many
     minutes local time is ahead of UTC, for file systems that tell times by the clock on the wall. Raises `CannotMount`.
     """
-    driver = _DRIVERS.get(fs_type, fs_type)
+    driver = driver_of(fs_type)
     try:
         context = _call(_FSOPEN, driver.encode(), _CLOEXEC)
     except OSError as error:

@@ -13,7 +13,6 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +43,11 @@ class Snapshot:
 def take_snapshot(device: pyudev.Device) -> Snapshot | None:
     """A snapshot of the mounted, writable file system on `device`; None where none can be had."""
     try:
+        place = _written_at(device)
+        if place is None:
+            return None
         if device.properties.get("ID_FS_TYPE") == "btrfs":
-            return _of_btrfs(device)
+            return _of_btrfs(place)
         if device.properties.get("DM_UUID", "").startswith("LVM-"):
             return _of_lvm(device)
     except (OSError, subprocess.SubprocessError, KurabakoError) as error:
@@ -53,12 +55,15 @@ def take_snapshot(device: pyudev.Device) -> Snapshot | None:
     return None
 
 
-def _of_btrfs(device: pyudev.Device) -> Snapshot | None:
+def _written_at(device: pyudev.Device) -> str | None:
+    """Where the whole file system on `device` is mounted to be written, if it is."""
     number = (os.major(device.device_number), os.minor(device.device_number))
     nodes = {mount.source: found for mount in current_mounts() if (found := device_of_node(mount.source))}
-    place = next((one.point for one in current_mounts() if one.root == "/" and device_of(one, nodes) == number), None)
-    if place is None or os.statvfs(place).f_flag & os.ST_RDONLY:
-        return None
+    places = (one.point for one in current_mounts() if one.root == "/" and device_of(one, nodes) == number)
+    return next((place for place in places if not os.statvfs(place).f_flag & os.ST_RDONLY), None)
+
+
+def _of_btrfs(place: str) -> Snapshot | None:
     for left in Path(place).glob(f"{PREFIX}*"):
         if not left.is_symlink():
             _run("btrfs", "subvolume", "delete", str(left))
@@ -77,7 +82,7 @@ def _of_lvm(device: pyudev.Device) -> Snapshot | None:
     about = device.properties
     group, volume = about["DM_VG_NAME"], about["DM_LV_NAME"]
     name = f"{SNAPSHOT_VOLUME}{volume}"
-    with suppress(subprocess.CalledProcessError):
+    if name in _run("lvs", "--noheadings", "-o", "lv_name", group).split():
         _run("lvremove", "--yes", "--quiet", f"{group}/{name}")
     wanted = int(_run("lvs", "--noheadings", "--nosuffix", "--units=b", "-o", "lv_size", f"{group}/{volume}")) // 10
     wanted -= wanted % _SECTOR

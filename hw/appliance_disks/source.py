@@ -20,6 +20,7 @@ from appliance.sources.interface import (
     WholeFile,
 )
 from appliance.sources.local import LocalSource
+from appliance.sources.wrapper import FileWrapper, SourceWrapper
 from appliance.text import T
 from appliance_disks.asking import ask_for_snapshot, ask_to_mount
 from appliance_disks.devices import is_there
@@ -27,59 +28,47 @@ from appliance_disks.identify import Seen
 from appliance_disks.mounting import UNSTABLE_INODES, NoDriver, mount_read_only
 
 
-class DiskSource:
+class DiskSource(SourceWrapper):
     """`inner`, which is lost once `still_there` says no; `release` is called when it is closed.
 
     A file system whose disk was pulled may go on answering from memory and report the rest as single bad files.
     """
 
     def __init__(self, inner: Source, title: str, still_there: Callable[[], bool], release: Callable[[], None]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._title = title
         self._still_there = still_there
         self._release = release
         self._closed = False
 
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def snapshot_path(self) -> str:
-        return self._inner.snapshot_path
-
-    @property
-    def trusts_inode(self) -> bool:
-        return self._inner.trusts_inode
-
     def root(self) -> Entry:
         try:
-            return self._inner.root()
+            return super().root()
         except SourceError as error:
             raise self._told(error) from error
 
     def scandir(self, path: Path) -> Sequence[Entry]:
         try:
-            return self._inner.scandir(path)
+            return super().scandir(path)
         except SourceError as error:
             raise self._told(error) from error
 
     def complete(self, path: Path, entry: Entry) -> None:
         try:
-            self._inner.complete(path, entry)
+            super().complete(path, entry)
         except SourceError as error:
             raise self._told(error) from error
 
     def open(self, path: Path, entry: Entry) -> SourceFile:
         try:
-            return _DiskFile(self._inner.open(path, entry), path, self._file_error)
+            return _DiskFile(super().open(path, entry), path, self._file_error)
         except SourceError as error:
             raise self._told(error) from error
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._inner.close()
+            super().close()
             self._release()
 
     def _told(self, error: SourceError) -> SourceError:
@@ -128,30 +117,27 @@ class TreeOnDisk(DiskSource):
         return self._tree.read_files(folder, entries)
 
 
-class _DiskFile:
+class _DiskFile(FileWrapper):
     """An open file of a disk; a read that fails is told like every other error of the source."""
 
     def __init__(
         self, inner: SourceFile, path: Path, told: Callable[[Path, SourceError | OSError], SourceError]
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._path = path
         self._told = told
 
     def readinto(self, buffer: memoryview) -> int:
         try:
-            return self._inner.readinto(buffer)
+            return super().readinto(buffer)
         except (SourceError, OSError) as error:
             raise self._told(self._path, error) from error
 
     def changed(self) -> bool:
         try:
-            return self._inner.changed()
+            return super().changed()
         except (SourceError, OSError) as error:
             raise self._told(self._path, error) from error
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskSource:
@@ -176,7 +162,7 @@ def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskS
 
 def _can_snapshot(seen: Seen, options: OpenOptions) -> bool:
     """Whether a snapshot is worth asking for: what is mounted inside would be missing from it."""
-    kind = seen.fs_type == "btrfs" or seen.device.properties.get("DM_UUID", "").startswith("LVM-")
+    kind = seen.device.fs_type == "btrfs" or seen.device.properties.get("DM_UUID", "").startswith("LVM-")
     return kind and not options.cross_file_systems
 
 
@@ -186,7 +172,7 @@ def _mounted(seen: Seen, context: PluginContext) -> tuple[int, Callable[[], None
     minutes = int(offset.total_seconds() // 60) if offset else 0
     if os.geteuid() == 0:
         try:
-            mount = mount_read_only(seen.device.node, seen.fs_type, minutes)
+            mount = mount_read_only(seen.device.node, seen.device.fs_type, minutes)
         except NoDriver:
             pass  # a program may know it
         else:
@@ -200,7 +186,7 @@ def _wrapped(seen: Seen, options: OpenOptions, place: str, release: Callable[[],
         place,
         id=seen.found.id,
         snapshot_path=snapshot_path(seen),
-        trusts_inode=seen.fs_type not in UNSTABLE_INODES,
+        trusts_inode=seen.device.fs_type not in UNSTABLE_INODES,
         cross_file_systems=options.cross_file_systems,
     )
     number, sequence = seen.device.number, seen.device.sequence

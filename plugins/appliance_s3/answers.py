@@ -97,11 +97,8 @@ def parse_page(body: bytes) -> Page:
         )
     except ValueError as error:
         raise MalformedAnswer("size is no number") from error
-    token = result.value("NextContinuationToken")
-    truncated = result.value("IsTruncated") == "true"
-    if truncated and not token:
-        raise MalformedAnswer("truncated without a token")
-    return Page(objects, token if truncated else None)
+    markers = _next(result, "NextContinuationToken")
+    return Page(objects, markers[0] if markers else None)
 
 
 def _size(text: str) -> int:
@@ -119,7 +116,7 @@ class Versions:
     """
 
     older: tuple[tuple[str, int], ...]
-    markers: tuple[str, str] | None
+    markers: tuple[str, ...] | None
 
 
 def parse_versions(body: bytes) -> Versions:
@@ -128,7 +125,7 @@ def parse_versions(body: bytes) -> Versions:
     encoded = result.value("EncodingType") == "url"
     try:
         older = tuple(
-            (unquote(entry.value("Key")) if encoded else entry.value("Key"), int(entry.value("Size")))
+            (unquote(entry.value("Key")) if encoded else entry.value("Key"), _size(entry.value("Size")))
             for entry in result.all("Version")
             if entry.value("IsLatest") != "true"
         )
@@ -147,17 +144,21 @@ def parse_parts(body: bytes) -> tuple[int, str | None]:
     """An answer to ListParts: the bytes of its parts, and the marker of the next page or None."""
     result = parse_xml(body, "ListPartsResult", "ListPartsResponse")
     try:
-        size = sum(int(entry.value("Size")) for entry in result.all("Part"))
+        size = sum(_size(entry.value("Size")) for entry in result.all("Part"))
     except ValueError as error:
         raise MalformedAnswer("size is no number") from error
-    more = result.value("IsTruncated") == "true"
-    return size, (result.value("NextPartNumberMarker") or None) if more else None
+    markers = _next(result, "NextPartNumberMarker")
+    return size, markers[0] if markers else None
 
 
-def _next(result: Element, *names: str) -> tuple[str, str] | None:
-    """The markers of the next page, None after the last."""
-    key, second = (result.value(name) for name in names)
-    return (key, second) if result.value("IsTruncated") == "true" and key else None
+def _next(result: Element, *names: str) -> tuple[str, ...] | None:
+    """The markers of the next page, None after the last; one that is missing is a `MalformedAnswer`."""
+    if result.value("IsTruncated") != "true":
+        return None
+    markers = tuple(result.value(name) for name in names)
+    if not markers[0]:
+        raise MalformedAnswer("truncated without a marker")
+    return markers
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Upload:
     initiated: datetime
 
 
-def parse_uploads(body: bytes) -> tuple[tuple[Upload, ...], tuple[str, str] | None]:
+def parse_uploads(body: bytes) -> tuple[tuple[Upload, ...], tuple[str, ...] | None]:
     """An answer to ListMultipartUploads: its uploads, and the markers of the next page or None."""
     result = parse_xml(body, "ListMultipartUploadsResult")
     try:

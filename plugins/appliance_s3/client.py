@@ -24,6 +24,8 @@ import requests
 import urllib3
 from requests_aws4auth import AWS4Auth
 
+from appliance.hosts import HostsAdapter
+from appliance.hosts import session as new_session
 from appliance.storage.interface import Buffer, StorageError
 from appliance_s3.answers import parse_refusal
 from appliance_s3.errors import Answered, broken_off, not_s3, refused, unreachable
@@ -126,7 +128,7 @@ class _Pieces:
         return piece
 
 
-class _AbruptAdapter(requests.adapters.HTTPAdapter):
+class _AbruptAdapter(HostsAdapter):
     """Connections that end at once when they are closed, or their process is: what is not sent yet never is."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -262,10 +264,10 @@ class S3Client:
                 self._idle.append(line)
 
     def _new_line(self) -> _Line:
-        session = requests.Session()
+        session = new_session(self.place.hosts)
         session.headers["user-agent"] = "kurabako"
         for scheme in ("https://", "http://"):
-            session.mount(scheme, _AbruptAdapter())
+            session.mount(scheme, _AbruptAdapter(self.place.hosts))
         signer = AWS4Auth(
             self._credentials.access_key_id,
             self._credentials.secret_access_key,

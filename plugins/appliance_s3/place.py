@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -49,7 +50,8 @@ class Place:
 
     `endpoint` is `https://host[:port]` without the bucket; `prefix` has no slash at either end and may be empty.
     `ca_file` replaces the usual certificate authorities. `part_limit` is the size in bytes from which an object
-    is sent in parts, and of each part. `create` allows making the bucket.
+    is sent in parts, and of each part. `create` allows making the bucket. `hosts` are addresses by name, for which no
+    DNS is asked.
     """
 
     endpoint: str
@@ -60,6 +62,7 @@ class Place:
     ca_file: Path | None = None
     part_limit: int = DEFAULT_PART_LIMIT
     create: bool = False
+    hosts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def location(self) -> str:
@@ -141,6 +144,7 @@ def parse_place(url: str, options: dict[str, Any]) -> Place:
         ca_file=_ca_file(options.get("ca_file")),
         part_limit=_part_limit(options.get("part_limit")),
         create=bool(options.get("create", False)),
+        hosts=options.get("hosts", {}),
     )
 
 

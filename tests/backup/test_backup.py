@@ -14,6 +14,7 @@ from appliance.repository import BlobType
 from appliance.repository.errors import SnapshotNotFound
 from appliance.sources.interface import SourceError
 from appliance.sources.local import LocalSource
+from appliance.sources.wrapper import SourceWrapper
 from appliance.status.model import Outcome, Progress
 from appliance.storage import MemoryStorage
 from appliance.storage.interface import Buffer, NoSpace
@@ -22,7 +23,6 @@ from tests.support.backups import (
     ChangingSource,
     RefusingSource,
     VanishingSource,
-    WrappedSource,
     assert_whole,
     back_up,
     clock,
@@ -77,7 +77,7 @@ def test_unchanged_files_are_not_read_and_nothing_is_stored(tree: Path) -> None:
     first = back_up(repository, source_of(tree))
     before = {info.key for info in repository.storage.list("data")}
 
-    class Unopenable(WrappedSource):
+    class Unopenable(SourceWrapper):
         def open(self, path: object, entry: object) -> None:  # type: ignore[override]
             raise AssertionError(f"{path} was read")
 
@@ -220,7 +220,7 @@ def test_a_file_that_keeps_changing_is_kept_and_reported(tree: Path) -> None:
 
 
 def test_a_file_that_grew_since_it_was_listed_has_its_new_size(tree: Path) -> None:
-    class Late(WrappedSource):
+    class Late(SourceWrapper):
         def open(self, path: object, entry: object) -> object:  # type: ignore[override]
             with (tree / "a" / "0.txt").open("a") as file:
                 file.write("more" * 1000)
@@ -339,7 +339,7 @@ def test_a_full_place_is_raised_and_harms_nothing(tree: Path, room: int) -> None
 
 
 def test_a_bug_in_a_source_is_not_swallowed(tree: Path) -> None:
-    class Broken(WrappedSource):
+    class Broken(SourceWrapper):
         def open(self, path: object, entry: object) -> None:  # type: ignore[override]
             raise ZeroDivisionError
 

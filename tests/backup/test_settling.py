@@ -14,8 +14,9 @@ from appliance.repository import Repository
 from appliance.sources.interface import Entry
 from appliance.sources.interface import Path as SourcePath
 from appliance.sources.local import LocalSource
+from appliance.sources.wrapper import SourceWrapper
 from appliance.status.model import Outcome
-from tests.support.backups import WrappedSource, files_in
+from tests.support.backups import files_in
 from tests.support.repository import new_repository
 
 NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
@@ -27,7 +28,7 @@ def written(path: Path, content: str, seconds_ago: float) -> None:
     os.utime(path, ns=(at, at))
 
 
-class Opened(WrappedSource):
+class Opened(SourceWrapper):
     """Says what was opened, in order, and lets something happen first."""
 
     def __init__(self, inner: LocalSource, before: Callable[[SourcePath], None] = lambda path: None) -> None:
@@ -50,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(
-    repository: Repository, source: WrappedSource, now: Callable[[], datetime] = lambda: NOW, settle: float = 10
+    repository: Repository, source: SourceWrapper, now: Callable[[], datetime] = lambda: NOW, settle: float = 10
 ) -> BackupReport:
     plan = plan_backup(repository, source, hostname="box", now=now, settle=settle)
     return execute_backup(repository, plan, source, now=now)

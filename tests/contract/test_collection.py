@@ -51,10 +51,10 @@ def contract(service: str, **changes: Any) -> tuple[ServiceProfile, Terms, Entit
     return profile, profile.terms, entitlement
 
 
-def network(service: str, cloud: str, resolved: tuple[str, ...] | None = None, **changes: Any) -> list[tuple[str, str]]:
+def network(service: str, cloud: str, **changes: Any) -> list[tuple[str, str]]:
     """The states and clauses of what is wrong with a cloud's address."""
     _, terms, entitlement = contract(service, **changes)
-    found = list(network_findings(terms, entitlement, cloud, resolved, NOW))
+    found = list(network_findings(terms, entitlement, cloud, NOW))
     for one in found:
         assert one.forbids == {Action.UPLOAD, Action.CLOUD_RESTORE}
     return [(one.state.value, one.clause) for one in found]
@@ -78,7 +78,7 @@ def test_KSG_20_outside_japan_nothing_is_sent_and_nothing_fetched() -> None:
     assert network("ksg", cloud, site_country="JP") == []
     assert network("knet", cloud, site_country="SG") == [], "not limited to Japan (KNT-14)"
     _, terms, entitlement = contract("ksg", site_country="SG")
-    found = tuple(network_findings(terms, entitlement, cloud, None, NOW))
+    found = tuple(network_findings(terms, entitlement, cloud, NOW))
     standing = judge(Case(terms, entitlement, (), NOW, found))
     assert standing.state is BoxState.HOLD_REGION
     assert Action.COLLECT in standing.allowed and Action.UPLOAD not in standing.allowed
@@ -174,13 +174,14 @@ def test_MJS_05_over_a_vpn_the_cloud_goes_by_its_name() -> None:
 def test_MJS_06_over_a_vpn_each_bucket_has_its_own_hosts_entry() -> None:
     _, terms, entitlement = contract("mjs", hosts=HOSTS, **VPN)
     cloud = "s3:https://s3.mjs.example.jp/acme01-b/box"
-    (missing,) = network_findings(terms, entitlement, cloud, None, NOW)
+    (missing,) = network_findings(terms, entitlement, cloud, NOW)
     assert (missing.state, missing.clause) == (BoxState.HOLD_CONFIG, "別紙C※3")
     assert "acme01-b" in str(missing.why)
     assert network("mjs", cloud, hosts=HOSTS[:1], **VPN) == [("hold_config", "別紙C※3")] * 2
     named = [*HOSTS, {"what": "bucket", "name": "acme01-b.s3.mjs.example.jp", "address": "10.1.2.3"}]
-    assert network("mjs", cloud, ("10.1.2.3",), hosts=named, **VPN) == []
-    assert network("mjs", cloud, ("203.0.113.9",), hosts=named, **VPN) == [("hold_config", "別紙C※3")]
+    assert network("mjs", cloud, hosts=named, **VPN) == []
+    elsewhere = "s3:https://s3.mjs.example.com/acme01-b/box"
+    assert network("mjs", elsewhere, hosts=named, **VPN) == [("hold_config", "別紙C※3")]
 
 
 def test_MJS_08_at_300_GB_more_is_held_and_four_units_are_proposed() -> None:

@@ -144,6 +144,22 @@ def test_a_disk_pulled_in_the_middle_goes_on_when_it_comes_again(
     assert "Traceback" not in box.log()
 
 
+def test_a_disk_that_comes_or_goes_makes_the_box_ask_its_places_at_once(
+    box: BoxUnderTest, loops: Loops, tmp_path: Path
+) -> None:
+    """The disk of the vault may be the one: a quarter of an hour would be long."""
+    (tmp_path / "content").mkdir()
+    image = ext4(tmp_path / "disk.img", tmp_path / "content", LABEL)
+    with box.serving() as served:
+        eventually(lambda: served.status()["vault"]["reachable"] is True, "the vault was asked")
+        away = box.vault.rename(box.vault.with_name("away"))
+        node = loops.attach(image)
+        eventually(lambda: served.status()["vault"]["reachable"] is False, "the vault is missed")
+        away.rename(box.vault)
+        loops.detach(node)
+        eventually(lambda: served.status()["vault"]["reachable"] is True, "the vault is there again")
+
+
 def pull(served: Served, box: BoxUnderTest, image: Path, node: str) -> None:
     """Takes the disk away while it is backed up: some of it was stored then, and not all."""
 

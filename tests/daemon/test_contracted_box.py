@@ -354,6 +354,36 @@ def test_MJS_22_a_box_that_lost_its_memory_restores_from_the_bucket_alone(make: 
         assert (back / str(file).lstrip("/")).read_bytes() == file.read_bytes()
 
 
+def test_what_the_cloud_remembers_keeps_a_box_that_lost_everything_from_an_older_contract(
+    make: Callable[..., Contracted],
+) -> None:
+    one = make("mjs", units=9, serial=1)
+    one.fill(100_000)
+    one.bought("mjs", serial=2)
+    assert one.run(japan(2026, 6, 10, 2))[1] == "done"
+    one.box.close()
+    shutil.rmtree(one.folder / "state")
+    one.now = japan(2026, 5, 21)
+    one.open()
+    one.bought("mjs", units=9, serial=1)
+    assert one.box.contract.limit == 900 * 1000**3, "the box itself knows no better yet"
+    one.box.designate(one.source_id)
+    one.fill(1000, seed=2)
+    assert one.backup().outcome is Outcome.DONE, "the vault goes on"
+    before = stored(one)
+    assert one.do(ReplicateJob()).outcome is Outcome.FAILED
+    assert stored(one) == before, "nothing was sent under the older one"
+    refusal = one.box.contract.refusal
+    assert refusal is not None and "number 2 was in force" in str(refusal)
+    _, trusted = one.box.agreement.entitlements.present()
+    assert not trusted, "and the newest snapshot tells that it has been later"
+    assert "contract.clock" in one.problems()
+    assert one.evidence("entitlement.recalled") == [{"serial": 2, "in_force": 1}]
+    one.now = japan(2026, 6, 11)
+    one.bought("mjs", serial=2)
+    assert one.do(ReplicateJob()).outcome is Outcome.DONE
+
+
 def test_KNT_15_individual_numbers_need_a_recorded_acknowledgement(make: Callable[..., Contracted]) -> None:
     one = make("knet")
     found = one.box.find_source(one.source_id).found

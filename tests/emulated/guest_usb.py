@@ -108,6 +108,27 @@ def filled(site: Site, ports: Ports, name: str, kind: str) -> Path:
     return image
 
 
+DISCS = {"iso9660": ("-R", "-J", "-joliet-long"), "udf": ("-R", "-udf")}
+
+
+@pytest.mark.parametrize("kind", DISCS)
+def test_a_medium_that_nobody_can_write_to(site: Site, ports: Ports, tmp_path: Path, kind: str) -> None:
+    image = GUEST_SHARED / f"{kind}.img"
+    folder = tmp_path / "content"
+    for path, data in CONTENT.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    disc = ("genisoimage", "-quiet", "-input-charset", "utf-8", "-V", "SHASHIN", *DISCS[kind])
+    run(*disc, "-o", str(image), str(folder))
+    ports.plug(kind, image, f"SN-{kind}")
+    site.wait_for("add", f"SN-{kind}")
+    found = site.find(f"SN-{kind}")
+    assert found is not None and found.collectable
+    assert (found.details["file_system"], found.details["label"]) == (kind, "SHASHIN")
+    assert contents(site, found) == CONTENT
+    ports.pull(kind)
+
+
 def contents(site: Site, found: FoundSource) -> dict[str, bytes]:
     """All files of a source, by path."""
     source = appliance_disks.open_source(site.context, found, OpenOptions())

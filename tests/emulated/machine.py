@@ -59,7 +59,7 @@ mount -t devpts pts /dev/pts
 mount -t tmpfs shm /dev/shm
 ip link set lo up
 /lib/systemd/systemd-udevd --daemon
-modprobe -a xhci_pci usb_storage sd_mod
+modprobe -a xhci_pci usb_storage sd_mod loop
 udevadm trigger --action=add --subsystem-match=virtio-ports --subsystem-match=block
 udevadm settle --timeout=120
 cd {folder}

@@ -27,6 +27,9 @@ def bombs() -> dict[str, list[bytes]]:
     wide = MAX_ANSWER // 4
     xml = {
         "s3-listing": b"ListBucketResult",
+        "s3-versions": b"ListVersionsResult",
+        "s3-versioning": b"VersioningConfiguration",
+        "s3-parts": b"ListPartsResult",
         "s3-uploads": b"ListMultipartUploadsResult",
         "s3-upload-id": b"InitiateMultipartUploadResult",
         "s3-refusal": b"Error",
@@ -40,6 +43,9 @@ def bombs() -> dict[str, list[bytes]]:
     found["s3-listing"] += [
         b"<ListBucketResult><Contents><Key>k</Key><Size>%s</Size></Contents></ListBucketResult>" % size
         for size in (number, b"-5", b"1_000", "５".encode(), b"1e3", b"")
+    ]
+    found["s3-parts"] += [
+        b"<ListPartsResult><Part><Size>%s</Size></Part></ListPartsResult>" % size for size in (number, b"-5", b"")
     ]
     found["frame"] = [zeros, unsized, zeros[:-1], b"\x28\xb5\x2f\xfd" + bytes(100)]
     found["unpacked"] = [zeros, unsized]

@@ -30,7 +30,16 @@ from appliance.repository.timestamps import parse_time
 from appliance.repository.tree import NODE_TYPES, decode_tree, is_valid_name
 from appliance.repository.unpacked import decode_unpacked, encode_unpacked
 from appliance.restore.entries import entry_of
-from appliance_s3.answers import MalformedAnswer, parse_page, parse_refusal, parse_upload_id, parse_uploads
+from appliance_s3.answers import (
+    MalformedAnswer,
+    parse_page,
+    parse_parts,
+    parse_refusal,
+    parse_upload_id,
+    parse_uploads,
+    parse_versioning,
+    parse_versions,
+)
 from tests.support.repository import PASSWORD, dir_node, file_node, new_repository, save_files
 
 _SEALER = Sealer(MasterKey.from_bytes(bytes(range(1, 65))))
@@ -71,7 +80,7 @@ def _index(data: bytes) -> None:
         index.add_indexed(read_index(data))
         raise AssertionError("add_indexed took what decode_index refuses")
     index.add_indexed(read_index(data))
-    for pack_id, blobs in packs:
+    for pack_id, blobs in dict(reversed(packs)).items():  # of a pack that is named twice the first counts
         assert pack_id in index.packs()
         for blob in blobs:
             assert index.has(blob.type, blob.id)
@@ -142,6 +151,18 @@ def _listing(data: bytes) -> None:
         assert size >= 0
 
 
+def _versions(data: bytes) -> None:
+    assert all(size >= 0 for _, size in parse_versions(data).older)
+
+
+def _parts(data: bytes) -> None:
+    assert parse_parts(data)[0] >= 0
+
+
+def _versioning(data: bytes) -> None:
+    parse_versioning(data)
+
+
 def _uploads(data: bytes) -> None:
     for upload in parse_uploads(data)[0]:
         assert upload.initiated.tzinfo is not None
@@ -182,6 +203,12 @@ _PAGE = b"""<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.co
 _UPLOADS = b"""<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>
 <Upload><Key>k</Key><UploadId>u</UploadId><Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>
 </ListMultipartUploadsResult>"""
+_VERSIONS = b"""<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>
+<NextKeyMarker>k</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>
+<Version><Key>data%2Fa</Key><IsLatest>false</IsLatest><Size>12</Size></Version></ListVersionsResult>"""
+_PARTS = b"""<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker>
+<Part><PartNumber>1</PartNumber><Size>5</Size></Part><Part><PartNumber>2</PartNumber><Size>7</Size></Part>
+</ListPartsResult>"""
 _BEGUN = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
 
 TARGETS = {
@@ -202,11 +229,14 @@ TARGETS = {
         Target("time", _time, (b"2026-03-01T09:30:00.123456789+09:00", b"0001-01-01T00:00:00Z")),
         Target("s3-listing", _listing, (_PAGE,)),
         Target("s3-uploads", _uploads, (_UPLOADS,)),
+        Target("s3-versions", _versions, (_VERSIONS,)),
         Target(
-            "s3-upload-id",
-            _upload_id,
-            (b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",),
+            "s3-versioning",
+            _versioning,
+            (b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",),
         ),
+        Target("s3-parts", _parts, (_PARTS,)),
+        Target("s3-upload-id", _upload_id, (_BEGUN,)),
         Target("s3-refusal", _refusal, (b"<Error><Code>SlowDown</Code><Region>eu</Region></Error>",)),
     )
 }

@@ -19,6 +19,9 @@ from tests.fuzz.targets import TARGETS, run
 SECONDS = os.environ.get("KURABAKO_FUZZ_SECONDS", "8")
 """Of atheris."""
 
+FOUND = Path(__file__).with_name("found")
+"""What was found to break a reader, by target."""
+
 _WORDS = [b"null", b"-1", b"1e400", b'"', b"{", b"[", b"18446744073709551616", b"\xff", b"\\u0000"]
 
 
@@ -32,9 +35,7 @@ def changed(draw: st.DrawFn, samples: tuple[bytes, ...]) -> bytes:
         piece = draw(
             st.one_of(
                 st.binary(max_size=8),
-                st.sampled_from(
-                    [b"null", b"-1", b"1e400", b'"', b"{", b"[", b"18446744073709551616", b"\xff", b"\\u0000"]
-                ),
+                st.sampled_from(_WORDS),
                 st.just(bytes(data[at:end]) * 2),
             )
         )
@@ -46,6 +47,11 @@ def changed(draw: st.DrawFn, samples: tuple[bytes, ...]) -> bytes:
 def test_sound_samples_are_read(name: str) -> None:
     for sample in TARGETS[name].samples:
         assert run(TARGETS[name], sample)
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_once_broke_a_reader_is_read_or_refused(path: Path) -> None:
+    run(TARGETS[path.parent.name], path.read_bytes())
 
 
 @pytest.mark.parametrize("name", TARGETS)

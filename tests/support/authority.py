@@ -35,8 +35,9 @@ class Authority:
         self.file = folder / "ca.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, address: str = "127.0.0.1", days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
-        """TLS for a server at `address`, with a certificate valid for `days` around now."""
+    def server(self, address: str = "127.0.0.1", days: tuple[int, int] = (-1, 1), name: str = "") -> ssl.SSLContext:
+        """TLS for a server at `address`, or one that goes by `name`, with a certificate valid for `days` around now."""
+        subject: x509.GeneralName = x509.DNSName(name) if name else x509.IPAddress(ipaddress.ip_address(address))
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         certificate = (
@@ -47,7 +48,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + timedelta(days=days[0]))
             .not_valid_after(now + timedelta(days=days[1]))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=True)
+            .add_extension(x509.SubjectAlternativeName([subject]), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         path = self._folder / "server.pem"

@@ -13,6 +13,7 @@ from appliance.repository import Node, Repository, Snapshot
 from appliance.repository.check import check
 from appliance.restore import RestoreReport, execute_restore, plan_restore
 from appliance.sources.interface import Entry, Path, Source, SourceError, SourceFile
+from appliance.sources.wrapper import FileWrapper, SourceWrapper
 from appliance.targets.local import LocalTarget
 from appliance.text import T
 from tests.support.repository import NOW, reopen
@@ -71,41 +72,7 @@ def files_in(repository: Repository, snapshot: Snapshot, path: str = "") -> dict
     return dict(below(tree, ""))
 
 
-class WrappedSource:
-    """A source that passes everything on; tests override what is to go wrong."""
-
-    def __init__(self, inner: Source) -> None:
-        self.inner = inner
-
-    @property
-    def id(self) -> str:
-        return self.inner.id
-
-    @property
-    def snapshot_path(self) -> str:
-        return self.inner.snapshot_path
-
-    @property
-    def trusts_inode(self) -> bool:
-        return self.inner.trusts_inode
-
-    def root(self) -> Entry:
-        return self.inner.root()
-
-    def scandir(self, path: Path) -> Sequence[Entry]:
-        return self.inner.scandir(path)
-
-    def complete(self, path: Path, entry: Entry) -> None:
-        self.inner.complete(path, entry)
-
-    def open(self, path: Path, entry: Entry) -> SourceFile:
-        return self.inner.open(path, entry)
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-class RefusingSource(WrappedSource):
+class RefusingSource(SourceWrapper):
     """Refuses what `errors` names: (method, path) to the error raised."""
 
     def __init__(self, inner: Source, errors: dict[tuple[str, Path], SourceError]) -> None:
@@ -129,7 +96,7 @@ class RefusingSource(WrappedSource):
         return super().open(path, entry)
 
 
-class VanishingSource(WrappedSource):
+class VanishingSource(SourceWrapper):
     """Goes away for good after so many calls, as a pulled disk does."""
 
     def __init__(self, inner: Source, calls: int) -> None:
@@ -158,7 +125,7 @@ class VanishingSource(WrappedSource):
         return super().open(path, entry)
 
 
-class ChangingSource(WrappedSource):
+class ChangingSource(SourceWrapper):
     """Each of its files is written to while it is read, the first `times` times."""
 
     def __init__(self, inner: Source, times: int) -> None:
@@ -172,15 +139,6 @@ class ChangingSource(WrappedSource):
         return _ChangedFile(file) if self.opened.count(path) <= self.times else file
 
 
-class _ChangedFile:
-    def __init__(self, inner: SourceFile) -> None:
-        self._inner = inner
-
-    def readinto(self, buffer: memoryview) -> int:
-        return self._inner.readinto(buffer)
-
+class _ChangedFile(FileWrapper):
     def changed(self) -> bool:
         return True
-
-    def close(self) -> None:
-        self._inner.close()

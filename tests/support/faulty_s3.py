@@ -6,6 +6,7 @@ What is stored is known here as it is, so that a test can look behind the server
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -157,6 +158,8 @@ class FaultyS3:
         elif fault in BEFORE:
             _send(handler, *_refusal(fault))
             return
+        if _hung_up(handler):
+            return
         with self._lock:
             status, answer, headers = self._do(asked, query, handler.headers, body, fault)
             stored = sum(map(len, self.objects.values()))
@@ -272,6 +275,19 @@ def _error(code: str) -> bytes:
 def _refusal(fault: Fault) -> tuple[int, bytes, dict[str, str]]:
     status, code = _REFUSALS[fault]
     return status, _error(code), {}
+
+
+def _hung_up(handler: BaseHTTPRequestHandler) -> bool:
+    """Whether the client lost its patience meanwhile, as on a machine that stood still for a while.
+
+    Its request is as good as lost then: done now, it would overtake what the client did since.
+    """
+    try:
+        return handler.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _send(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:

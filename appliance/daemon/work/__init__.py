@@ -64,7 +64,7 @@ def _run(box: Box, request: JobRequest, on_progress: OnProgress, is_cancelled: C
             return backup(box, request, on_progress, is_cancelled)
         case ReplicateJob():
             box.line.limit = request.limit
-            return replicate(box, on_progress, is_cancelled)
+            return replicate(box, request, on_progress, is_cancelled)
         case RestoreJob():
             return restore(box, request, on_progress, is_cancelled)
         case CheckJob():

@@ -12,6 +12,8 @@ from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.held import that_stay
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, error_to_json
+from appliance.daemon.lost import Lost
+from appliance.daemon.requests import ReplicateJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
 from appliance.replication import ReplicationReport, mirror
 from appliance.repository import NotARepository, Repository, RepositoryLocked
@@ -21,7 +23,7 @@ from appliance.storage.interface import StorageError
 from appliance.text import T
 
 
-def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
+def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
     if not box.has_vault:
         return JobReport(Outcome.DONE, T("Backups go straight to the cloud; there is nothing to replicate."), 0)
     with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled):
@@ -29,9 +31,11 @@ def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> Job
         on_progress(Progress(T("Measuring what is in the cloud")))
         forgotten = Forgotten(box.state)
         with closing(vault.storage), closing(box.gated_cloud()) as cloud, vault.lock(now=box.clock):
+            lost = Lost(box, again=job.again)
             report = mirror(
                 vault,
                 cloud,
+                removed=lost.look(vault, cloud.ledger.objects()),
                 forgotten=forgotten.ids,
                 together=lambda: _cloud_lock(box, cloud),
                 alone=lambda: _cloud_lock(box, cloud, exclusive=True),
@@ -39,8 +43,9 @@ def replicate(box: Box, on_progress: OnProgress, is_cancelled: Cancelled) -> Job
                 on_progress=on_progress,
                 cancelled=is_cancelled,
             )
+            there_now = cloud.ledger.objects()
+            lost.note(vault, there_now)
             if report.carried:
-                there_now = cloud.ledger.objects()
                 forgotten.carried({file_name(key) for key in there_now if key.startswith("snapshots/")})
             capacity = usage_of(box, cloud, vault)
             there = {"location": box.cloud_location, **measure(cloud)}

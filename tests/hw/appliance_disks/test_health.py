@@ -138,7 +138,7 @@ def test_a_disk_that_says_nothing_is_no_problem(report: dict[str, Any]) -> None:
         (nvme(percentage_used=130), ATTENTION, "130 %"),
         (nvme(media_errors=7), WARNING, "could not be read 7 times"),
         (nvme(available_spare=9), ATTENTION, "9 % are left"),
-        (nvme(critical_warning=4), ATTENTION, "reports that it is failing"),
+        (nvme(critical_warning=4), ATTENTION, "no longer reliable"),
         (SAS | {"scsi_grown_defect_list": 12}, WARNING, "12 bad sectors"),
     ],
 )
@@ -150,6 +150,68 @@ def test_what_is_wrong_with_a_disk(report: dict[str, Any], severity: Severity | 
     assert (found.ok, found.severity) == (False, severity)
     assert said in str(found.what)
     assert found.todo is not None
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """What smartctl said of a real disk; see smartctl/README.md."""
+    report: dict[str, Any] = json.loads((Path(__file__).parent / "smartctl" / f"{name}.json").read_text())
+    return report
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "said"),
+    [
+        ("usb-bridge-failing", ATTENTION, "reports that it is failing"),
+        ("usb-bridge-healthy", None, "in good health, at 29 °C"),
+        ("ata-solid-healthy", None, "in good health, at 27 °C"),
+        ("nvme-media-errors", WARNING, "Data could not be read 7 times"),
+    ],
+)
+def test_real_disks(name: str, severity: Severity | None, said: str) -> None:
+    found = result("X", judge(recorded(name)))
+    assert (found.ok, found.severity if severity else None) == (severity is None, severity)
+    assert said in str(found.what)
+
+
+def test_each_thing_that_a_failing_disk_tells_is_a_finding() -> None:
+    said = "\n".join(str(finding.what) for finding in judge(recorded("usb-bridge-failing")).findings)
+    assert "8 sectors cannot be read at the moment" in said
+    assert "1975 bad sectors were replaced" in said
+    passed = recorded("usb-bridge-failing") | {"smart_status": {"passed": True}}
+    assert "maker's limit: Reallocated_Sector_Ct" in str(result("X", judge(passed)).what)
+
+
+def test_what_a_solid_disk_tells_of_its_wear_and_a_spinning_one_does_not() -> None:
+    assert judge(recorded("ata-solid-healthy")).wear == 10
+    assert judge(recorded("nvme-media-errors")).wear == 3
+    assert judge(recorded("usb-bridge-healthy")).wear is None
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        (0x01, "spare sectors are nearly used up"),
+        (0x02, "hotter or colder than its maker allows"),
+        (0x04, "no longer reliable"),
+        (0x06, "no longer reliable"),
+        (0x08, "can only be read"),
+        (0x10, "if the power failed"),
+        (0x80, "reports that it is failing"),
+    ],
+)
+def test_a_critical_warning_of_nvme_is_named_whatever_the_verdict_says(bits: int, said: str) -> None:
+    report = recorded("nvme-media-errors")
+    report["nvme_smart_health_information_log"]["critical_warning"] = bits
+    found = result("X", judge(report))
+    assert found.severity is ATTENTION and said in str(found.what)
+    assert ("air" if bits == 0x02 else "Replace") in str(found.todo)
+
+
+@pytest.mark.parametrize(("name", "degrees"), [("usb-bridge-healthy", 60), ("ata-solid-healthy", 80)])
+def test_a_disk_that_tells_no_speed_is_taken_for_a_spinning_one(name: str, degrees: int) -> None:
+    for temperature, severity in ((degrees - 20, None), (degrees, ATTENTION)):
+        found = result("X", judge(recorded(name) | {"temperature": {"current": temperature}}))
+        assert (None if found.ok else found.severity) == severity
 
 
 def test_the_worst_is_told() -> None:

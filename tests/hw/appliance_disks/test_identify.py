@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import unescape
+from pathlib import Path
 
 import pytest
 
+import appliance_disks
 from appliance.hardware import load_board
+from appliance.sources.interface import FoundSource
+from appliance.status.board import Posted
+from appliance.status.lines import status_lines
+from appliance.text import add_catalogues
+from appliance.web.render import Renderer
 from appliance_disks.devices import BlockDevice
 from appliance_disks.identify import Seen, Surroundings, device_of, identify
 from appliance_disks.mounts import Mount
 from appliance_disks.source import snapshot_path
+from appliance_disks.unclean import Left
+from tests.support.status import good_source, simple_status
+
+add_catalogues(Path(appliance_disks.__file__).parent / "locale")
 
 UUID = "5e1f0a52-6a3b-4a54-9d3e-2f6f3c1f7a10"
 USB = {
@@ -203,3 +215,57 @@ def test_without_udev_disks_are_shown_but_not_trusted() -> None:
 def test_a_loop_device_is_shown_when_something_is_on_it() -> None:
     assert identify([device("loop0", (7, 0))], Surroundings(udev=False)) == {}
     assert one(identify([device("loop0", (7, 0), **EXT4)], Surroundings())).found.collectable
+
+
+@pytest.mark.parametrize("layer", ["-real", "-cow", "-tpool"])
+def test_what_lvm_makes_volumes_of_is_no_disk(layer: str) -> None:
+    volume = "LVM-" + "a" * 64
+    devices = [device("dm-0", (253, 0), DM_UUID=volume, **EXT4), device("dm-1", (253, 1), DM_UUID=volume + layer)]
+    assert list(identify(devices, Surroundings(mounts=[ROOT]))) == [f"disk:uuid/{UUID}"]
+
+
+@pytest.mark.parametrize("how", Left)
+def test_one_that_was_not_unmounted_properly_is_noted(how: Left) -> None:
+    around = Surroundings(mounts=[ROOT], left={"sdb1": how})
+    seen = identify([device("sdb1", (8, 17), **EXT4), device("sdc1", (8, 33), **EXT4 | {"ID_FS_UUID": "1"})], around)
+    noted, other = (seen[f"disk:uuid/{uuid}"].found for uuid in (UUID, "1"))
+    assert noted.collectable and other.collectable
+    assert "not ejected properly" in str(noted.note) and "(ext4)" in str(noted.note)
+    assert other.note is None
+
+
+def test_a_file_system_that_nothing_here_reads() -> None:
+    disk = device("sdb1", (8, 17), **EXT4 | {"ID_FS_TYPE": "apfs"})
+    around = Surroundings(mounts=[ROOT], unreadable=frozenset({"apfs"}))
+    assert "Nothing on this machine reads its file system (apfs)" in str(one(identify([disk], around)).found.why_not)
+    mounted = replace(around, mounts=[ROOT, mount((8, 17), "/media/mac")])
+    assert one(identify([disk], mounted)).found.collectable, "a person has mounted it"
+
+
+def said_of(disk: FoundSource, language: str) -> tuple[str, str]:
+    """What the serial line and the page say of a disk, without the places where lines are wrapped."""
+    source = good_source(id=disk.id, collectable=disk.collectable, why_not=disk.why_not, note=disk.note)
+    status = simple_status(sources=(replace(source, designated=disk.collectable),))
+    lines = "".join("".join(status_lines(status, language)).split())
+    page = unescape(Renderer(zone=None).page(Posted(1, status), language))
+    return lines, "".join(page.split())
+
+
+@pytest.mark.parametrize(
+    ("about", "left", "english", "japanese"),
+    [
+        (EXT4, {"sdb1": Left.JOURNAL}, "holds changes that were not carried out", "ジャーナルに未反映の変更"),
+        (EXT4, {"sdb1": Left.MARKED}, "files on it may be damaged", "ファイルが破損している可能性"),
+        ({"ID_FS_USAGE": "crypto", "ID_FS_TYPE": "crypto_LUKS"}, {}, "encrypted with LUKS", "LUKS で暗号化され"),
+        ({"ID_FS_USAGE": "crypto", "ID_FS_TYPE": "BitLocker"}, {}, "encrypted with BitLocker", "BitLocker で暗号化"),
+    ],
+    ids=["journal", "marked", "LUKS", "BitLocker"],
+)
+def test_unclean_and_encrypted_disks_are_named_wherever_people_look(
+    about: dict[str, str], left: dict[str, Left], english: str, japanese: str
+) -> None:
+    disk = device("sdb1", (8, 17), **{"ID_FS_UUID": UUID} | about)
+    found = one(identify([disk], Surroundings(mounts=[ROOT], left=left))).found
+    for language, words in (("en", english), ("ja", japanese)):
+        for said in said_of(found, language):
+            assert "".join(words.split()) in said

@@ -1,0 +1,209 @@
+"""Disks that were pulled while they were written are named as such, and read all the same without a write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+import appliance_disks
+from appliance.hookspecs import PluginContext
+from appliance_disks.settings import DisksSettings
+from appliance_disks.unclean import Left, left
+from tests.hw.appliance_disks.test_disks import digest, found_on, opened
+from tests.hw.appliance_disks.test_file_systems import empty
+from tests.support.disks import Loops, run
+
+FORMATS: dict[str, tuple[str, ...]] = {
+    "ext4": ("64M", "mkfs.ext4", "-q"),
+    "ext2": ("8M", "mkfs.ext2", "-q"),
+    "xfs": ("300M", "mkfs.xfs", "-q"),
+    "btrfs": ("120M", "mkfs.btrfs", "-q"),
+    "ntfs": ("8M", "mkfs.ntfs", "-F", "-q"),
+    "exfat": ("8M", "mkfs.exfat"),
+    "vfat": ("64M", "mkfs.vfat", "-F", "32"),
+}
+NEEDS = {"ext2": "mkfs.ext4", "ntfs": "ntfs-3g"}
+
+
+def formatted(image: Path, kind: str) -> Path:
+    size, *command = FORMATS[kind]
+    run(*command, empty(image, size))
+    return image
+
+
+def left_on(image: Path, kind: str) -> Left | None:
+    with image.open("rb") as file:
+        return left(lambda offset, count: os.pread(file.fileno(), count, offset), kind)
+
+
+@contextmanager
+def mounted(image: Path) -> Iterator[Path]:
+    place = image.with_suffix(".d")
+    place.mkdir(exist_ok=True)
+    run("mount", "-o", "loop", str(image), str(place))
+    try:
+        yield place
+    finally:
+        run("umount", str(place))
+
+
+def written_and_pulled(image: Path) -> Path:
+    """A copy of the disk as it is when it is pulled while somebody writes."""
+    with mounted(image) as place:
+        for name in ("first", "second"):
+            (place / name).write_text(name)
+            run("sync", "--file-system", str(place))
+        with (place / "last").open("w") as file:
+            file.write("last words")
+            file.flush()
+            os.fsync(file.fileno())  # into Btrfs' log, which waits for the next commit
+            return Path(shutil.copy(image, image.with_suffix(".pulled")))
+
+
+def mark(image: Path, kind: str) -> None:
+    """Sets the mark that a computer sets when it begins to write (that of NTFS is at no fixed place)."""
+    with image.open("r+b") as file:
+        if kind == "ntfs":
+            start = image.read_bytes().index("$Volume".encode("utf-16-le"))
+            head = struct.pack("<IIBBHHHIHH", 0x70, 0x28, 0, 0, 0x18, 0, 0, 0xC, 0x18, 0)
+            at = image.read_bytes().index(head[:8], start) + 0x18 + 10
+        else:
+            at = {"exfat": 106, "vfat": 0x41}[kind]
+        file.seek(at)
+        before = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([before | (2 if kind == "exfat" else 1)]))
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.needs(NEEDS.get(kind, f"mkfs.{kind}"))) for kind in FORMATS]
+)
+def test_a_new_file_system_is_as_it_should_be(tmp_path: Path, kind: str) -> None:
+    assert left_on(formatted(tmp_path / "disk.img", kind), kind) is None
+
+
+@pytest.mark.needs("root", "losetup", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs")
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("ext4", Left.JOURNAL), ("ext2", Left.MARKED), ("xfs", Left.JOURNAL), ("btrfs", Left.JOURNAL)],
+)
+def test_one_that_was_pulled_is_not_until_its_computer_has_it_again(tmp_path: Path, kind: str, how: Left) -> None:
+    image = formatted(tmp_path / "disk.img", kind)
+    pulled = written_and_pulled(image)
+    assert left_on(image, kind) is None, "unmounted properly"
+    assert left_on(pulled, kind) is how
+    if kind != "ext2":  # which fsck alone mends
+        with mounted(pulled):
+            pass
+        assert left_on(pulled, kind) is None
+
+
+LOG_BLOCKS = 64
+
+
+@given(some.lists(some.integers(1, 20), min_size=1, max_size=40), some.booleans())
+def test_a_log_of_xfs_that_has_begun_again_at_its_start(records: list[int], unmounted: bool) -> None:
+    """Records of so many blocks, the last an unmount record or not, in a log that is soon full."""
+    log = [bytes(512)] * LOG_BLOCKS
+    at = 0
+    for number, length in enumerate(records):
+        unmount = unmounted and number == len(records) - 1
+        head = struct.pack(">4I24xI", 0xFEEDBABE, at // LOG_BLOCKS + 1, 2, length * 512, 1 if unmount else 7)
+        log[at % LOG_BLOCKS] = (head.ljust(320, b"\0") + struct.pack(">I", 32 << 10)).ljust(512, b"\0")
+        for block in range(at + 1, at + 1 + length):
+            flags = 0x20 if unmount and block == at + 1 else 0x01
+            log[block % LOG_BLOCKS] = struct.pack(">IIBB", block // LOG_BLOCKS + 1, 8, 0xAA, flags).ljust(512, b"\0")
+        at += 1 + length
+    superblock = bytearray(4096)
+    for form, offset, value in (
+        (">I", 4, 4096), (">Q", 48, 1 << 8 | 2), (">I", 84, 100), (">I", 96, LOG_BLOCKS // 8), (">B", 124, 8),
+    ):  # fmt: skip
+        struct.pack_into(form, superblock, offset, value)
+    image = bytes(superblock).ljust(102 * 4096, b"\0") + b"".join(log)
+    assert left(lambda offset, count: image[offset : offset + count], "xfs") is (None if unmounted else Left.JOURNAL)
+
+
+@pytest.mark.needs("ntfs-3g", "mkfs.exfat", "mkfs.vfat")
+@pytest.mark.parametrize("kind", ["ntfs", "exfat", "vfat"])
+def test_one_that_is_marked_as_being_written_to(tmp_path: Path, kind: str) -> None:
+    image = formatted(tmp_path / "disk.img", kind)
+    mark(image, kind)
+    assert left_on(image, kind) is Left.MARKED
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "hfsplus", "zfs_member"])
+@given(some.randoms(use_true_random=False))
+def test_what_is_no_such_file_system_does_no_harm(kind: str, chance: object) -> None:
+    def read(offset: int, count: int) -> bytes:
+        assert 0 <= count <= 1 << 40
+        data: bytes = chance.randbytes(min(count, chance.choice((0, 3, 8192))))  # type: ignore[attr-defined]
+        return b"FILE" + data[4:] if len(data) > 100 else data
+
+    assert left(read, kind) in (None, *Left)
+
+
+real = [
+    pytest.mark.needs("root", "udevd", "losetup", "mkfs.ext4", "mkfs.exfat", "exfat-fuse"),
+    pytest.mark.xdist_group("udev"),
+]
+
+
+class TestNamed:
+    pytestmark = real
+
+    @pytest.fixture
+    def context(self, tmp_path: Path) -> PluginContext:
+        return PluginContext({"disks": DisksSettings()}, tmp_path / "state", tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        ("kind", "spoil", "said"),
+        [
+            ("ext4", lambda image: written_and_pulled(image), "the journal of its file system (ext4) holds changes"),
+            ("exfat", lambda image: mark(image, "exfat") or image, "its file system (exfat) is marked so"),
+        ],
+        ids=["ext4", "exfat"],
+    )
+    def test_it_is_told_and_read_without_a_write(
+        self,
+        context: PluginContext,
+        loops: Loops,
+        tmp_path: Path,
+        kind: str,
+        spoil: Callable[[Path], Path],
+        said: str,
+    ) -> None:
+        image = spoil(formatted(tmp_path / "disk.img", kind))
+        before = digest(image)
+        node = loops.attach(image)
+        found = found_on(context, node)
+        assert found is not None and found.collectable
+        assert said in str(found.note)
+        opened(context, node).close()
+        loops.detach(node)
+        assert digest(image) == before
+
+    def test_one_that_is_mounted_is_no_such_case_and_then_it_is_looked_at_again(
+        self, context: PluginContext, loops: Loops, tmp_path: Path
+    ) -> None:
+        pulled = written_and_pulled(formatted(tmp_path / "disk.img", "ext4"))
+        node, place = loops.attach(pulled), tmp_path / "place"
+        place.mkdir()
+        assert noted(context, node)
+        assert noted(context, node), "what was read once is remembered"
+        run("mount", node, str(place))
+        assert not noted(context, node)
+        run("umount", str(place))
+        assert not noted(context, node), "its journal has been replayed"
+
+
+def noted(context: PluginContext, node: str) -> bool:
+    found = next(one for one in appliance_disks.discover_sources(context) if one.details["device"] == node)
+    return found.note is not None
