@@ -8,28 +8,27 @@ new and changed files into blobs (`files`); whoever finishes the last thing in a
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from appliance.backup.files import SMALL, Events, FileTask
+from appliance.backup.beside import Beside, CollectedFolder, FolderJob
+from appliance.backup.files import Events, FileTask
 from appliance.backup.folders import Folder, Folders
+from appliance.backup.levels import Level, next_to_share, open_inner_folders
 from appliance.backup.names import named
 from appliance.backup.nodes import is_same, node_of
-from appliance.backup.parent import ParentSnapshot
+from appliance.backup.parent import ParentSnapshot, nodes_of
 from appliance.backup.plan import BackupPlan, path_names
 from appliance.backup.readers import FileReaders
 from appliance.backup.remote import inherit, inherited_streams, is_stream, opens, streams
 from appliance.backup.report import BackupReport
+from appliance.backup.second import SMALL
 from appliance.backup.settling import Settling, StillWritten, by_directory
 from appliance.backup.tally import Tally
-from appliance.repository import (
-    BlobWriter,
-    Node,
-    Repository,
-    from_datetime,
-)
+from appliance.repository import BlobType, BlobWriter, Node, Repository, decode_tree, from_datetime
 from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSystem, Path, Source, SourceError
 from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
@@ -80,7 +79,7 @@ class _Cancelled(Exception):
 
 
 class _Run:
-    """The state of one run; its counters are shared by all threads under one lock."""
+    """The state of one run."""
 
     def __init__(
         self,
@@ -98,6 +97,7 @@ class _Run:
         self._settling = Settling(plan.settle, now)
         self._parent = ParentSnapshot(repository, plan.parent)
         self._busy: list[FileTask] = []
+        self._levels: list[Level] = []
         self._found_something = False
         self._tree: bytes | None = None
 
@@ -105,6 +105,7 @@ class _Run:
 
     def collect(self, writer: BlobWriter, sources: Sequence[Source], workers: int) -> None:
         """Walks all sources and stores all that is new; raises `_Cancelled`."""
+        self._writer = writer
         self._folders = Folders(writer, self._tally.folder)
         events = Events(
             self._tally.read,
@@ -115,14 +116,19 @@ class _Run:
             self._tally.is_lost,
             self._check,
         )
-        savers = max(2, os.cpu_count() or 1)
         self._readers = FileReaders(
-            self._repository.chunker(), writer, self._folders, events, readers=workers, savers=savers
+            self._repository.chunker(),
+            writer,
+            self._folders,
+            events,
+            lambda take_files: Beside(writer.sealer, self._plan, sources, take_files, self._take_folder),
+            readers=workers,
+            savers=max(2, os.cpu_count() or 1),
         )
         try:
             top = self._folders.open(None, None)
             roots = [(source, root) for source in sources if (root := self._root(source)) is not None]
-            inner = self._open_inner_folders(top, roots)
+            inner = open_inner_folders(self._folders, self._parent, top, roots)
             for source, root in roots:
                 self._collect_source(source, root, inner[path_names(source.snapshot_path)[:-1]])
             for names in sorted(inner, key=len, reverse=True):
@@ -137,20 +143,6 @@ class _Run:
         self._tally.progress(())
         self._tree = self._folders.root_tree
 
-    def _open_inner_folders(self, top: Folder, roots: Sequence[tuple[Source, Entry]]) -> dict[Path, Folder]:
-        """The folders that lead to the sources, by their path; the sources themselves are not among them.
-
-        A source does not tell what lies above it: such a folder has plain permissions and the time of a root in it.
-        """
-        inner: dict[Path, Folder] = {(): top}
-        for source, root in roots:
-            names = path_names(source.snapshot_path)
-            for path in (names[:depth] for depth in range(1, len(names))):
-                if path not in inner:
-                    entry = Entry(path[-1], _DIR, 0o755, mtime_ns=root.mtime_ns, ctime_ns=root.mtime_ns)
-                    inner[path] = self._folders.open(inner[path[:-1]], node_of(entry), self._parent.at(path))
-        return inner
-
     def _collect_source(self, source: Source, root: Entry, above: Folder) -> None:
         """Walks a source depth-first. The walk never recurses, however deep the tree."""
         names = path_names(source.snapshot_path)
@@ -164,26 +156,79 @@ class _Run:
         if entries is None:
             return
         folder = self._folders.open(above, node_of(root, names[-1]), previous) if names else above
-        path: Path = ()
-        open_folders = [(path, folder, self._record(source, (), entries, folder, self._parent.nodes(previous)))]
-        while open_folders:
-            path, folder, waiting = open_folders[-1]
+        waiting = self._record(source, (), entries, folder, self._parent.nodes(previous))
+        self._levels = [Level((), folder, waiting)]
+        shares = isinstance(source, LocalTree) and source.trusts_inode and self._plan.refuse_name is None
+        beside = self._readers.beside
+        while self._levels or not beside.is_idle:
+            beside.collect(wait=not self._levels)
+            if shares:
+                self._share(source, root.device_id)
+            if not self._levels:
+                continue
+            path, folder, waiting = self._levels[-1]
             if not waiting or self._tally.is_lost(source):
                 if folder is not above:
                     self._folders.close(folder)
-                open_folders.pop()
+                self._levels.pop()
                 continue
-            entry, previous = waiting.pop()
-            path = (*path, entry.name)
-            if not self._complete(source, path, entry):
-                continue
-            self._submit_streams(source, path, entry, folder)
+            self._descend(source, (*path, waiting[-1][0].name), folder, *waiting.pop())
+
+    def _descend(self, source: Source, path: Path, above: Folder, entry: Entry, previous: Node | None) -> None:
+        """Records a directory; what is below it waits."""
+        if not self._complete(source, path, entry):
+            return
+        self._submit_streams(source, path, entry, above)
+        entries = self._list(source, path)
+        if entries is None:
+            return
+        folder = self._folders.open(above, node_of(entry), previous)
+        nodes = self._parent.nodes(previous) if entries else {}
+        self._levels.append(Level(path, folder, self._record(source, path, entries, folder, nodes)))
+
+    # --- what a second process does -----------------------------------------------------------------------------------
+
+    def _share(self, source: Source, device_id: int) -> None:
+        """Gives the second process directories, those that this one would come to last; one is left for this one."""
+        beside = self._readers.beside
+        while beside.has_room and (level := next_to_share(self._levels)) is not None:
+            entry, previous = level.waiting.popleft()
+            path = (*level.path, entry.name)
+            if self._complete(source, path, entry):
+                folder = self._folders.open(level.folder, node_of(entry), previous)
+                job = FolderJob(source, path, folder, self._parent.tree(previous))
+                beside.collect_folder(job, device_id, self._settling.window())
+
+    def _take_folder(self, job: FolderJob, found: CollectedFolder | None) -> None:
+        """Records what the second process collected, and itself what that left."""
+        source, path, folder, tree = job
+        if found is None or not self._parent.has_all(found.told.content):
             entries = self._list(source, path)
             if entries is None:
-                continue
-            folder = self._folders.open(folder, node_of(entry), previous)
-            nodes = self._parent.nodes(previous) if entries else {}
-            open_folders.append((path, folder, self._record(source, path, entries, folder, nodes)))
+                self._folders.drop(folder)
+                return
+            known = nodes_of(tree) if entries else {}
+            self._levels.append(Level(path, folder, self._record(source, path, entries, folder, known)))
+            return
+        self._check()
+        told = found.told
+        self._writer.save_sealed(BlobType.DATA, found.blobs)
+        self._tally.collected(told.new, told.changed, told.unmodified, told.size)
+        self._tally.progress(path)
+        if told.left:
+            known = nodes_of(tree)
+            entries = sorted((left.entry() for left in told.left), key=lambda entry: entry.name)
+            waiting = self._record(source, path, entries, folder, known)
+            self._folders.keep(folder, [known[name] for name in told.same])
+            self._folders.add(folder, decode_tree(told.nodes).nodes if told.nodes else [])
+            self._levels.append(Level(path, folder, waiting))
+            return
+        if found.tree is not None:
+            self._writer.save_sealed(BlobType.TREE, [found.tree])
+            folder.tree = found.tree.id.hex()
+        elif folder.previous is not None:
+            folder.tree = folder.previous.subtree
+        self._folders.close(folder)
 
     def _root(self, source: Source) -> Entry | None:
         try:
@@ -229,12 +274,12 @@ class _Run:
 
     def _record(
         self, source: Source, path: Path | None, entries: list[Entry], folder: Folder, known: dict[bytes, Node]
-    ) -> list[tuple[Entry, Node | None]]:
+    ) -> deque[tuple[Entry, Node | None]]:
         """Records the entries of a directory that are not directories themselves; returns those, the last first.
 
         `known` is what the parent snapshot has there. A `path` of None is for a source that is a single file.
         """
-        below: list[tuple[Entry, Node | None]] = []
+        below: deque[tuple[Entry, Node | None]] = deque()
         same: list[Node] = []
         unchanged = unchanged_bytes = 0
         tasks: list[FileTask] = []
@@ -292,6 +337,7 @@ class _Run:
                 self._readers.submit(task)
         if unchanged:
             self._tally.unchanged(unchanged, unchanged_bytes)
+        self._readers.beside.expect(0, folders=len(below))
         below.reverse()
         self._parent.expect(previous for _, previous in below)
         return below

@@ -22,15 +22,12 @@ from typing import NamedTuple
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import note_xattrs
 from appliance.backup.remote import describe, streams
-from appliance.backup.second import Answer
+from appliance.backup.second import SMALL
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
 from appliance.repository.writer import SealedBlob
 from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile, is_remote
 from appliance.storage.interface import Buffer
 from appliance.text import T, Text
-
-SMALL = 512 << 10
-"""Files up to this size are a single chunk."""
 
 _BATCHES_UNFINISHED = 2
 _CHUNKS_IN_FLIGHT = 6
@@ -53,6 +50,13 @@ class FileTask(NamedTuple):
     """Whether its extended attributes are still to be asked for."""
     is_last_try: bool = False
     """Whether it was locked before: if it still is, an earlier state of it is read, or none."""
+
+
+class Answer(NamedTuple):
+    """What a second process made of a file: its blob, None for one without any content, and its extended attributes."""
+
+    blob: SealedBlob | None
+    xattrs: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ class Folder:
     """A directory being collected. `node` is its own entry in its parent, None for the snapshot's root.
 
     `previous` is its node in the parent snapshot. When all that `known` names there are in it, and all of them are
-    `same`, its tree is the one that is stored already.
+    `same`, its tree is the one that is stored already. `tree` is the hexadecimal id of one that somebody else made.
     """
 
-    __slots__ = ("known", "node", "nodes", "parent", "previous", "same", "waiting")
+    __slots__ = ("known", "node", "nodes", "parent", "previous", "same", "tree", "waiting")
 
     def __init__(self, parent: Folder | None, node: Node | None, previous: Node | None = None) -> None:
         self.parent = parent
@@ -29,6 +29,7 @@ class Folder:
         self.nodes: list[Node] = []
         self.known = 0
         self.same = 0
+        self.tree: str | None = None
         self.waiting = 1
         """What is not done: files, directories, and 1 for whoever opened the folder and still adds to it."""
 
@@ -63,6 +64,11 @@ class Folders:
             folder.nodes += nodes
             folder.same += len(nodes)
 
+    def add(self, folder: Folder, nodes: Sequence[Node]) -> None:
+        """`folder`, which its opener keeps open, has these nodes, too."""
+        with self._lock:
+            folder.nodes += nodes
+
     def settle(self, settled: Sequence[tuple[Folder, Node | None]]) -> None:
         """Things that folders waited for are done; None adds no node (the thing could not be read)."""
         done = []
@@ -79,6 +85,11 @@ class Folders:
     def close(self, folder: Folder) -> None:
         """Its opener adds nothing more."""
         self.settle([(folder, None)])
+
+    def drop(self, folder: Folder) -> None:
+        """The folder, to which nothing was added, is not to be stored after all."""
+        if folder.parent is not None:
+            self.settle([(folder.parent, None)])
 
     def _store(self, folder: Folder) -> None:
         current: Folder | None = folder
@@ -97,7 +108,9 @@ class Folders:
                 current = None if current.parent.waiting else current.parent
 
     def _tree(self, folder: Folder) -> str:
-        """The hexadecimal id of the folder's tree, stored now unless it was read from the parent snapshot as it is."""
+        """The hexadecimal id of the folder's tree, stored now unless it is already."""
+        if folder.tree is not None:
+            return folder.tree
         if folder.previous and folder.previous.subtree and 0 < folder.same == folder.known == len(folder.nodes):
             return folder.previous.subtree
         return self._writer.save(BlobType.TREE, encode_tree(folder.nodes)).id.hex()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 from appliance.backup.nodes import is_unchanged
-from appliance.repository import BlobType, DamagedData, Node, Repository, Snapshot, Tree
-from appliance.repository.trees import load_trees
+from appliance.errors import KurabakoError
+from appliance.repository import BlobType, DamagedData, Node, Repository, Snapshot, decode_tree
+from appliance.repository.ids import ID_SIZE
+from appliance.repository.trees import load_tree_contents
 from appliance.sources.interface import EntryType, Path
+from appliance.storage.interface import Buffer
 
 _AHEAD = 64
 """Directories that are asked for at once, with one that is needed now: one by one, a distant storage's answering time
 would be spent on each."""
 
-_AHEAD_BYTES = 4 << 20
+_AHEAD_BYTES = 8 << 20
 """Bytes of trees that may wait for their turn."""
 
 
@@ -25,7 +27,7 @@ class ParentSnapshot:
         self._repository = repository
         self._snapshot = snapshot
         self._expected: dict[bytes, None] = {}
-        self._ahead: dict[bytes, tuple[Tree, int]] = {}
+        self._ahead: dict[bytes, Buffer] = {}
         self._ahead_bytes = 0
 
     def at(self, path: Path) -> Node | None:
@@ -46,38 +48,46 @@ class ParentSnapshot:
 
     def nodes(self, folder: Node | None) -> dict[bytes, Node]:
         """What is in this folder. What cannot be read of it is simply read from the source."""
+        return nodes_of(self.tree(folder))
+
+    def tree(self, folder: Node | None) -> Buffer:
+        """The folder's tree, not decoded; nothing where there is none, or none that can be read."""
         tree_id = _tree_id(folder)
         if tree_id is None:
-            return {}
-        self._expected.pop(tree_id, None)
+            return b""
         if tree_id not in self._ahead:
             self._load(tree_id)
-        tree, size = self._ahead.pop(tree_id, (Tree(), 0))
-        self._ahead_bytes -= size
-        try:
-            return {node.raw_name: node for node in tree.nodes}
-        except DamagedData:
-            return {}
+        self._expected.pop(tree_id, None)
+        tree = self._ahead.pop(tree_id, b"")
+        self._ahead_bytes -= len(tree)
+        return tree
 
     def _load(self, tree_id: bytes) -> None:
         """Reads this tree, and some that will be needed soon."""
         if self._ahead_bytes > _AHEAD_BYTES:
             self._ahead.clear()  # some were perhaps expected in vain
             self._ahead_bytes = 0
-        sizes = {tree_id: 0}
-        for expected in islice(reversed(self._expected), _AHEAD):
-            if self._ahead_bytes > _AHEAD_BYTES:
+        wanted = [tree_id]
+        size = self._ahead_bytes
+        for expected in self._neighbours(tree_id):
+            if size > _AHEAD_BYTES:
                 break
             if expected not in self._ahead and self._repository.has_blob(BlobType.TREE, expected):
-                size = sizes[expected] = self._repository.blob_location(BlobType.TREE, expected).plain_length
-                self._ahead_bytes += size
-        for loaded_id, tree in load_trees(self._repository, sizes):
-            if isinstance(tree, Tree):
-                self._ahead[loaded_id] = tree, sizes[loaded_id]
-                continue
-            self._ahead_bytes -= sizes[loaded_id]
-            if not isinstance(tree, DamagedData):
+                size += self._repository.blob_location(BlobType.TREE, expected).plain_length
+                wanted.append(expected)
+        for loaded_id, tree in load_tree_contents(self._repository, wanted):
+            if not isinstance(tree, KurabakoError):
+                self._ahead[loaded_id] = tree
+                self._ahead_bytes += len(tree)
+            elif not isinstance(tree, DamagedData):
                 raise tree
+
+    def _neighbours(self, tree_id: bytes) -> list[bytes]:
+        """Expected ones beside this one: those behind it, then those before it, which the walk comes to from behind."""
+        expected = list(self._expected)
+        at = expected.index(tree_id) if tree_id in self._expected else len(expected)
+        behind = expected[at + 1 : at + 1 + _AHEAD]
+        return behind + expected[max(0, at - _AHEAD + len(behind)) : at][::-1]
 
     def keeps(self, previous: Node | None) -> bool:
         """Whether `previous` is a file whose content is still stored."""
@@ -89,8 +99,20 @@ class ParentSnapshot:
 
     def has_content(self, previous: Node) -> bool:
         """Whether all of the file's content is still stored."""
+        return self.has_all(b"".join(previous.content_ids))
+
+    def has_all(self, blob_ids: bytes) -> bool:
+        """Whether all these data blobs, by their ids one after another, are still stored."""
         has_blob = self._repository.has_blob
-        return all(has_blob(BlobType.DATA, bytes.fromhex(blob_id)) for blob_id in previous.content or ())
+        return all(has_blob(BlobType.DATA, blob_ids[at : at + ID_SIZE]) for at in range(0, len(blob_ids), ID_SIZE))
+
+
+def nodes_of(tree: Buffer) -> dict[bytes, Node]:
+    """What a tree of the parent snapshot holds, by name; nothing where it cannot be understood."""
+    try:
+        return {node.raw_name: node for node in decode_tree(tree).nodes} if tree else {}
+    except DamagedData:
+        return {}
 
 
 def _tree_id(folder: Node | None) -> bytes | None:

@@ -1,51 +1,51 @@
-"""A second process that reads small files: Python works in one thread at a time, and small files are all Python.
+"""What a second process does for a backup (`appliance.repository.second`): small files, and whole folders of them.
 
-It is told over a pipe which files to read, and hands back their blobs, compressed and sealed. It does the plain case
-alone: a small file that is what its directory's listing said. Whatever is not plain it hands back undone, and the
-first process reads it with all its care. So it knows no repository, reports no error and leaves nothing behind: that
-it is killed at any moment costs the time to read a few batches again.
+It does the plain case alone: small files that are what their directory's listing says, and directories that hold
+little else. Whatever is not plain it hands back, and the first process sees to it. It knows no repository; whether what
+it reads is stored already is not its business.
 """
 
 from __future__ import annotations
 
-import logging
-import queue
-import signal
-import subprocess
-import sys
-import threading
-from collections import deque
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TypeAlias
 
 import msgspec
 
+from appliance.backup.nodes import is_same, is_unchanged, node_of, note_xattrs
+from appliance.backup.parent import nodes_of
 from appliance.repository.compression import compress_many
 from appliance.repository.crypto import OVERHEAD, MasterKey, Sealer
 from appliance.repository.ids import BlobType, content_id
-from appliance.repository.memory import prepare_process
-from appliance.repository.messages import receive, send
-from appliance.repository.writer import SealedBlob, packed_form
-from appliance.sources.directories import Directories
+from appliance.repository.second import Work, serve
+from appliance.repository.tree import Node, encode_tree
+from appliance.repository.writer import packed_form
+from appliance.sources.directories import Directories, Names
 from appliance.sources.interface import Entry, EntryType, Path, WholeFile
+from appliance.sources.listing import Lister
+from appliance.sources.selection import Selection
 from appliance.sources.whole import read_whole
+from appliance.storage.interface import Buffer
 
-BATCHES = 3
-"""Batches at once in the second process: one being worked on, one waiting, one on its way back."""
-
-STALL_SECONDS = 120.0
-"""Without an answer for so long it is given up, and the first process reads what it was to read."""
+SMALL = 512 << 10
+"""Files up to this size are a single chunk."""
 
 _KEPT_DIRECTORIES = 16
-
-log = logging.getLogger(__name__)
+_FOLDER_BYTES = 4 << 20
+_FOLDER_FILES = 1024
+"""Of the new files of one folder, so much is read at most; the first process sees to the others."""
+_READ_AT_ONCE = 128
 
 
 class Greeting(msgspec.Struct, array_like=True):
-    """The repository's key."""
+    """The repository's key, and what is collected."""
 
     key: bytes
+    excludes: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
 
 
 class SmallFile(msgspec.Struct, array_like=True, gc=False):
@@ -57,7 +57,7 @@ class SmallFile(msgspec.Struct, array_like=True, gc=False):
     mtime_ns: int
 
 
-class Batch(msgspec.Struct, array_like=True):
+class Batch(msgspec.Struct, array_like=True, tag="files"):
     """Files to be read, in order; `root` is the descriptor of their source's root, `folders` are paths below it."""
 
     root: int
@@ -77,184 +77,221 @@ class Blob(msgspec.Struct, array_like=True, gc=False):
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Answer(NamedTuple):
-    """A file's blob, None for a file without any content, and its extended attributes."""
+class FolderToCollect(msgspec.Struct, array_like=True, tag="folder"):
+    """A directory; with the request goes its tree in the parent snapshot, if any.
 
-    blob: SealedBlob | None
-    xattrs: tuple[tuple[bytes, bytes], ...]
+    `device_id` is that of its source. Files modified `after`, but not after `until`, may still be written to.
+    """
+
+    root: int
+    device_id: int
+    path: Path
+    after: int
+    until: int
+
+
+class LeftEntry(msgspec.Struct, array_like=True, gc=False):
+    """An entry as its directory's listing tells it: the first fields of `Entry`, in their order."""
+
+    name: bytes
+    type: EntryType
+    mode: int
+    size: int
+    mtime_ns: int
+    atime_ns: int
+    ctime_ns: int
+    uid: int
+    gid: int
+    user: str
+    group: str
+    inode: int
+    device_id: int
+    links: int
+    rdev: int
+
+    @classmethod
+    def of(cls, entry: Entry) -> LeftEntry:
+        return cls(*(getattr(entry, name) for name in cls.__struct_fields__))
+
+    def entry(self) -> Entry:
+        return Entry(*msgspec.structs.astuple(self))
+
+
+class Collected(msgspec.Struct, array_like=True):
+    """What became of a folder. The sealed `blobs` follow in order; then, unless something is `left`, the sealed `tree`.
+
+    `same` are files that are what they were, whose content has the ids `content`, one after another; when nothing is
+    left, and nothing else, the folder's tree is what it was and `tree` is None. When something is left, `same` names
+    them and `nodes` is a tree of the others. Counts are of files; `size` is the bytes of all of them.
+    """
+
+    left: list[LeftEntry]
+    same: list[bytes]
+    content: bytes
+    blobs: list[Blob]
+    nodes: bytes
+    tree: Blob | None
+    new: int
+    changed: int
+    unmodified: int
+    size: int
 
 
 _encoder = msgspec.msgpack.Encoder()
 _greetings = msgspec.msgpack.Decoder(Greeting)
-_batches = msgspec.msgpack.Decoder(Batch)
-_blobs = msgspec.msgpack.Decoder(list[Blob])
+_requests = msgspec.msgpack.Decoder(Batch | FolderToCollect)
+_Contents: TypeAlias = Sequence[tuple[BlobType, Buffer]]
 
 
-class SecondProcess:
-    """The other process, as the first one sees it. `submit` and `collect` are called from one thread.
+class Reader:
+    """The second process's own: what it was told, and the directories it has open."""
 
-    `roots` are the descriptors of the sources' root directories.
-    """
+    def __init__(self, sealer: Sealer, selection: Selection) -> None:
+        self._sealer = sealer
+        self._selection = selection
+        self._lister = Lister({})
+        self._roots: dict[int, Directories] = {}
 
-    def __init__(self, sealer: Sealer, roots: Sequence[int]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "appliance.backup.second"],  # -P: no module of the folder one happens to be in
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=roots,
-        )
-        self._waiting: deque[int] = deque()
-        self._answers: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
-        self._gone = False
-        # What comes back is taken at once, so that neither process waits for a full pipe while the other does.
-        self._listener = threading.Thread(target=self._listen, name="second", daemon=True)
-        self._listener.start()
-        self._send(_encoder.encode(Greeting(sealer.export())))
+    def work(self, head: bytes, data: bytes) -> tuple[bytes, Buffer]:
+        """The answer to a request; an empty head when it is not done."""
+        request = _requests.decode(head)
+        root = self._roots.get(request.root)
+        if root is None:
+            device = os.fstat(request.root).st_dev
+            root = self._roots[request.root] = Directories(request.root, _KEPT_DIRECTORIES, _staying_on(device))
+        if isinstance(request, Batch):
+            return self.read_batch(root, request)
+        return self.collect_folder(root, request, data)
 
-    @property
-    def has_room(self) -> bool:
-        return not self._gone and len(self._waiting) < BATCHES
-
-    @property
-    def waiting(self) -> int:
-        """Batches that are not collected."""
-        return len(self._waiting)
-
-    def submit(self, batch: Batch) -> None:
-        """Has these files read."""
-        self._waiting.append(len(batch.files))
-        self._send(_encoder.encode(batch))
-
-    def collect(self, *, wait: bool) -> list[Answer | None] | None:
-        """For each file of the oldest batch what became of it, or None if it was not read; None if that is not known.
-
-        `wait` waits until it is known. When the other process has gone, nothing was read.
-        """
-        if not self._waiting:
-            return None
-        try:
-            answer = None if self._gone else self._answers.get(wait, STALL_SECONDS)
-        except queue.Empty:
-            if not wait:
-                return None
-            log.warning("the second reading process does not answer; it is ended")
-            answer = None
-        count = self._waiting.popleft()
-        results = None if answer is None else _results(*answer)
-        if results is None or len(results) != count:
-            self._give_up()
-            return [None] * count
-        return results
-
-    def close(self) -> None:
-        """Ends the other process."""
-        if self._process.stdin is not None:
+    def read_batch(self, root: Directories, batch: Batch) -> tuple[bytes, Buffer]:
+        """What became of each file."""
+        files: list[WholeFile | None] = []
+        for number, folder in enumerate(batch.folders):
+            entries = [
+                Entry(file.name, EntryType.FILE, size=file.size, mtime_ns=file.mtime_ns)
+                for file in batch.files
+                if file.folder == number
+            ]
             try:
-                self._process.stdin.close()
+                files += read_whole(root.at(folder).fd, entries)
             except OSError:
-                pass
-        if self._waiting:
-            self._process.kill()
-        self._listener.join(STALL_SECONDS)
-        if self._process.stdout is not None and not self._listener.is_alive():
-            self._process.stdout.close()
-        try:
-            self._process.wait(STALL_SECONDS)
-        except subprocess.TimeoutExpired:
-            log.warning("the second reading process does not end; it is left to the system")
+                files += [None] * len(entries)
+        blobs, sealed = self._seal([(BlobType.DATA, file.content) for file in files if file and file.content])
+        stored = iter(blobs)
+        return _encoder.encode([_told(file, stored) for file in files]), sealed
 
-    def _give_up(self) -> None:
-        if not self._gone:
-            self._gone = True
-            self._process.kill()
-
-    def _send(self, message: bytes) -> None:
-        if self._process.stdin is None or self._gone:
-            return
+    def collect_folder(self, root: Directories, folder: FolderToCollect, previous: bytes) -> tuple[bytes, Buffer]:
+        """What became of a folder."""
         try:
-            send(self._process.stdin, message)
+            directory = root.at(folder.path)
+            self._lister.device_ids[os.fstat(directory.fd).st_dev] = folder.device_id
+            entries = self._lister.entries(directory.fd)
         except OSError:
-            self._give_up()
+            return b"", b""
+        entries = self._selection.choose(folder.path, entries) if self._selection else entries
+        known = nodes_of(previous)
+        same, wanted, left = _sorted_out(entries, known, folder)
+        nodes: list[Node] = []
+        contents: list[tuple[BlobType, Buffer]] = []
+        for entry, file in zip(wanted, _read(directory.fd, wanted), strict=True):
+            if file is None:
+                left.append(entry)
+                continue
+            nodes.append(node := node_of(entry))
+            if file.xattrs:
+                note_xattrs(node, file.xattrs)
+            if file.content:
+                node.content = [content_id(file.content).hex()]
+                contents.append((BlobType.DATA, file.content))
+        has_tree = not left and bool(nodes or not same or len(same) < len(known))
+        tree = encode_tree([*same, *nodes] if has_tree else nodes) if has_tree or nodes else b""
+        if has_tree:
+            contents.append((BlobType.TREE, tree))
+        blobs, sealed = self._seal(contents)
+        changed = sum(node.raw_name in known for node in nodes)
+        answer = Collected(
+            left=[LeftEntry.of(entry) for entry in left],
+            same=[node.raw_name for node in same] if left else [],
+            content=bytes.fromhex("".join([blob_id for node in same for blob_id in node.content or ()])),
+            blobs=blobs[: len(blobs) - has_tree],
+            nodes=tree if left else b"",
+            tree=blobs[-1] if has_tree else None,
+            new=len(nodes) - changed,
+            changed=changed,
+            unmodified=len(same),
+            size=sum(node.size for node in same) + sum(node.size for node in nodes),
+        )
+        return _encoder.encode(answer), sealed
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        try:
-            while True:
-                self._answers.put((receive(self._process.stdout), receive(self._process.stdout)))
-        except (OSError, EOFError):
-            self._answers.put(None)
+    def _seal(self, contents: _Contents) -> tuple[list[Blob], bytearray]:
+        """A blob for each, and their sealed forms one after another."""
+        frames = compress_many([content for _, content in contents])
+        forms = [packed_form(kind, content, frame) for (kind, content), frame in zip(contents, frames, strict=True)]
+        ends = list(accumulate(len(payload) + OVERHEAD for payload, _ in forms))
+        sealed = bytearray(ends[-1] if ends else 0)
+        view = memoryview(sealed)
+        places = [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        self._sealer.seal_many([payload for payload, _ in forms], places)
+        return [
+            Blob(content_id(content), len(place), uncompressed_length)
+            for (_, content), place, (_, uncompressed_length) in zip(contents, places, forms, strict=True)
+        ], sealed
 
 
-def _results(head: bytes, data: bytes) -> list[Answer | None] | None:
-    """What an answer says; None when it makes no sense."""
-    try:
-        blobs = _blobs.decode(head)
-    except msgspec.MsgspecError:
-        return None
-    view = memoryview(data)
-    results: list[Answer | None] = []
-    at = 0
-    for blob in blobs:
-        end = at + blob.length
-        sealed = SealedBlob(blob.id, view[at:end], blob.uncompressed_length) if blob.length else None
-        results.append(Answer(sealed, blob.xattrs) if blob.id else None)
-        at = end
-    return results if at == len(view) else None
-
-
-def main() -> None:
-    """The other process: until its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the first process, which ends this one
-    commands, answers = sys.stdin.buffer, sys.stdout.buffer
-    roots: dict[int, Directories] = {}
-    try:
-        sealer = Sealer(MasterKey.from_json(_greetings.decode(receive(commands)).key))
-        prepare_process()
-        while True:
-            batch = _batches.decode(receive(commands))
-            if batch.root not in roots:
-                roots[batch.root] = Directories(batch.root, _KEPT_DIRECTORIES)
-            send(answers, *read_batch(sealer, roots[batch.root], batch))
-    except (EOFError, BrokenPipeError):
-        pass
-
-
-def read_batch(sealer: Sealer, root: Directories, batch: Batch) -> tuple[bytes, bytearray]:
-    """The answer to a batch: what became of each file, and the sealed blobs one after another."""
-    files: list[WholeFile | None] = []
-    for number, folder in enumerate(batch.folders):
-        entries = [
-            Entry(file.name, EntryType.FILE, size=file.size, mtime_ns=file.mtime_ns)
-            for file in batch.files
-            if file.folder == number
-        ]
-        try:
-            files += read_whole(root.at(folder).fd, entries)
-        except OSError:
-            files += [None] * len(entries)
-    contents = [file.content for file in files if file is not None and file.content]
-    forms = [
-        packed_form(BlobType.DATA, content, frame)
-        for content, frame in zip(contents, compress_many(contents), strict=True)
-    ]
-    ends = list(accumulate(len(payload) + OVERHEAD for payload, _ in forms))
-    sealed = bytearray(ends[-1] if ends else 0)
-    view = memoryview(sealed)
-    places = [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    sealer.seal_many([payload for payload, _ in forms], places)
-    stored = iter(zip(contents, places, forms, strict=True))
-    blobs: list[Blob] = []
-    for file in files:
-        if file is None:
-            blobs.append(Blob(b""))
-        elif not file.content:
-            blobs.append(Blob(b"-", xattrs=file.xattrs))
+def _sorted_out(
+    entries: list[Entry], known: dict[bytes, Node], folder: FolderToCollect
+) -> tuple[list[Node], list[Entry], list[Entry]]:
+    """What is as it was, which files are to be read, and what is left to the first process."""
+    same: list[Node] = []
+    wanted: list[Entry] = []
+    left: list[Entry] = []
+    budget = _FOLDER_BYTES
+    for entry in entries:
+        before = known.get(entry.name)
+        if before is not None and is_same(entry, before):
+            same.append(before)
+        elif (
+            entry.type is EntryType.FILE
+            and entry.size <= min(SMALL, budget)
+            and len(wanted) < _FOLDER_FILES
+            and not folder.after < entry.mtime_ns <= folder.until
+            and (before is None or not is_unchanged(node_of(entry), before, trusts_inode=True))
+        ):
+            wanted.append(entry)
+            budget -= entry.size
         else:
-            content, place, (_, uncompressed_length) = next(stored)
-            blobs.append(Blob(content_id(content), len(place), uncompressed_length, file.xattrs))
-    return _encoder.encode(blobs), sealed
+            left.append(entry)
+    return same, wanted, left
+
+
+def _read(directory: int, entries: list[Entry]) -> Iterator[WholeFile | None]:
+    """Each of these files; few are open at once."""
+    for at in range(0, len(entries), _READ_AT_ONCE):
+        yield from read_whole(directory, entries[at : at + _READ_AT_ONCE])
+
+
+def _told(file: WholeFile | None, stored: Iterator[Blob]) -> Blob:
+    if file is None:
+        return Blob(b"")
+    if not file.content:
+        return Blob(b"-", xattrs=file.xattrs)
+    blob = next(stored)
+    blob.xattrs = file.xattrs
+    return blob
+
+
+def _staying_on(device: int) -> Callable[[Names, int], None]:
+    def refuse_others(_: Names, directory: int) -> None:
+        if os.fstat(directory).st_dev != device:
+            raise OSError(errno.EXDEV, "another file system")
+
+    return refuse_others
+
+
+def _begin(greeting: bytes) -> Work:
+    told = _greetings.decode(greeting)
+    return Reader(Sealer(MasterKey.from_json(told.key)), Selection(told.excludes, told.includes)).work
 
 
 if __name__ == "__main__":
-    main()
+    serve(_begin)

@@ -42,10 +42,15 @@ class Settling:
 
     def is_written(self, entry: Entry) -> bool:
         """Whether the file may still be written to."""
+        after, until = self.window()
+        return after < entry.mtime_ns <= until
+
+    def window(self) -> tuple[int, int]:
+        """What was modified after the first, but not after the second of these times, may still be written to."""
         if not self._settle_ns:
-            return False
+            return 0, 0
         now = int(self._now().timestamp() * 1_000_000_000)
-        return now - self._settle_ns < entry.mtime_ns <= now + _CLOCKS_APART_NS
+        return now - self._settle_ns, now + _CLOCKS_APART_NS
 
     def hold(self, task: FileTask) -> None:
         """Keeps the task for the end of the run."""

@@ -57,6 +57,16 @@ class Tally:
         if tasks:
             self.progress(tasks[-1].path)
 
+    def collected(self, new: int, changed: int, unmodified: int, size: int) -> None:
+        """So many files of a folder, of so many bytes in all, were collected together."""
+        with self._lock:
+            self._counts["files_new"] += new
+            self._counts["files_changed"] += changed
+            self._counts["files_unmodified"] += unmodified
+            self._counts["total_files_processed"] += new + changed + unmodified
+            self._counts["total_bytes_processed"] += size
+            self._bytes_done += size
+
     def read_bytes(self, path: Path, count: int) -> None:
         """So many bytes more of a large file were read."""
         with self._lock:

@@ -6,8 +6,9 @@ Asking for each alone would cost a distant storage's answering time for every di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 from appliance.errors import KurabakoError
 from appliance.repository.errors import DamagedData
@@ -16,6 +17,9 @@ from appliance.repository.overlap import overlapped
 from appliance.repository.reader import WantedBlob, blob_name
 from appliance.repository.repository import Repository
 from appliance.repository.tree import Node, Tree, decode_tree
+from appliance.storage.interface import Buffer
+
+_Decoded = TypeVar("_Decoded")
 
 BATCH = 256
 """Directories that are worth asking for at once."""
@@ -26,6 +30,19 @@ _BATCH_BYTES = 4 << 20
 
 def load_trees(repository: Repository, tree_ids: Iterable[bytes]) -> Iterator[tuple[bytes, Tree | KurabakoError]]:
     """Each directory and what is in it, or why it cannot be read; in no given order."""
+    return _load(repository, tree_ids, decode_tree)
+
+
+def load_tree_contents(
+    repository: Repository, tree_ids: Iterable[bytes]
+) -> Iterator[tuple[bytes, Buffer | KurabakoError]]:
+    """Each directory's tree blob, not decoded, or why it cannot be read; in no given order."""
+    return _load(repository, tree_ids, lambda content: content)
+
+
+def _load(
+    repository: Repository, tree_ids: Iterable[bytes], decode: Callable[[Buffer], _Decoded]
+) -> Iterator[tuple[bytes, _Decoded | KurabakoError]]:
     waiting = iter(dict.fromkeys(tree_ids))
     while batch := list(islice(waiting, BATCH)):
         packs: dict[bytes, list[WantedBlob]] = {}
@@ -37,7 +54,7 @@ def load_trees(repository: Repository, tree_ids: Iterable[bytes]) -> Iterator[tu
                 continue
             packs.setdefault(location.pack_id, []).append(WantedBlob(BlobType.TREE, tree_id, location))
         parts = (part for wanted in packs.values() for part in _parts(wanted))
-        for _, trees in overlapped(lambda wanted: list(_read(repository, wanted)), parts):
+        for _, trees in overlapped(lambda wanted: list(_read(repository, wanted, decode)), parts):
             yield from trees
 
 
@@ -99,12 +116,14 @@ def _parts(wanted: list[WantedBlob]) -> Iterator[list[WantedBlob]]:
         yield part
 
 
-def _read(repository: Repository, wanted: list[WantedBlob]) -> Iterator[tuple[bytes, Tree | KurabakoError]]:
+def _read(
+    repository: Repository, wanted: list[WantedBlob], decode: Callable[[Buffer], _Decoded]
+) -> Iterator[tuple[bytes, _Decoded | KurabakoError]]:
     for blob, content in repository.read_pack_blobs(wanted):
         if isinstance(content, KurabakoError):
             yield blob.id, content
             continue
         try:
-            yield blob.id, decode_tree(content)
+            yield blob.id, decode(content)
         except DamagedData as damage:
             yield blob.id, damage.named(blob_name(blob.type, blob.id))

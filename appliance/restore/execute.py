@@ -21,7 +21,7 @@ from appliance.repository.reader import CROWDED
 from appliance.restore.entries import entry_of
 from appliance.restore.files import FileWriter, attributes_missing, refusal
 from appliance.restore.plan import Failure, Names, RestorePlan, display
-from appliance.restore.second import PART, SecondProcess, SmallFile
+from appliance.restore.second import PART, SecondWriter, SmallFile
 from appliance.status.model import Outcome, Progress
 from appliance.storage.interface import Buffer, DamagedAnswer, ObjectNotFound
 from appliance.targets.interface import RestoreTarget
@@ -120,7 +120,7 @@ class _Run:
         self._cancelled = cancelled
         self._lock = threading.Lock()
         self._turn = threading.Lock()
-        self._second: SecondProcess | None = None
+        self._second: SecondWriter | None = None
         self._reported_bytes = 0
         self._stopped: BaseException | None = None
         self.failures = list(plan.problems)
@@ -142,7 +142,7 @@ class _Run:
                 self.writer.write_hole(file)
         packs = deque(self._plan.packs.values())
         if (target := self._second_target()) is not None:
-            self._second = SecondProcess(self._repository.sealer, target)
+            self._second = SecondWriter(self._repository.sealer, target)
             packs = deque(part for wanted in packs for part in _parts(wanted))
             workers += 1  # one that hands parts over and waits
         try:
@@ -196,7 +196,7 @@ class _Run:
                 with self._turn:
                     self._write_pieces(self._repository.read_pack_blobs(undone))
 
-    def _hand_over(self, second: SecondProcess, wanted: list[WantedBlob]) -> list[WantedBlob]:
+    def _hand_over(self, second: SecondWriter, wanted: list[WantedBlob]) -> list[WantedBlob]:
         """Has the second process write the files that are whole blobs; what is left to do here."""
         plain: list[WantedBlob] = []
         left: list[WantedBlob] = []

@@ -1,16 +1,12 @@
-"""A second process that writes small files: Python works in one thread at a time, and small files are all Python.
+"""Small files written by a second process (`appliance.repository.second`).
 
-It is handed sealed blobs over a pipe, with the files each becomes, and does the plain case alone: a whole blob that is
-a whole file whose name is free. Whatever is not plain (damage, a name that is taken, an error of the disk) it hands
-back undone, and the first process does it with all its care. So it knows no repository and reports no error.
+It is handed sealed blobs with the files each becomes, and does the plain case alone: a whole blob that is a whole file
+whose name is free. Damage, a name that is taken, an error of the disk are not plain.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -19,10 +15,9 @@ import msgspec
 from appliance.repository import Node
 from appliance.repository.crypto import MasterKey, Sealer
 from appliance.repository.ids import BlobType
-from appliance.repository.memory import prepare_process
-from appliance.repository.messages import receive, send
 from appliance.repository.pack import PackedBlob
 from appliance.repository.reader import decode_blobs
+from appliance.repository.second import Gone, SecondProcess, Work, serve
 from appliance.restore.entries import entry_of
 from appliance.storage.interface import Buffer
 from appliance.targets.local import LocalTarget
@@ -60,39 +55,28 @@ class Answer(msgspec.Struct, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 
 
-class SecondProcess:
+class SecondWriter:
     """The other process, as the first one sees it. One thread at a time uses it: the one that holds `turn`."""
 
     def __init__(self, sealer: Sealer, root: Path) -> None:
         self.turn = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "appliance.restore.second"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._greeting: bytes | None = _encoder.encode(Greeting(sealer.export(), os.fsencode(root.absolute())))
+        greeting = Greeting(sealer.export(), os.fsencode(root.absolute()))
+        self._process = SecondProcess("appliance.restore.second", _encoder.encode(greeting))
 
     def write(self, files: list[SmallFile], data: Buffer) -> Answer:
         """Has these files written. When the other process is gone, all of them are undone."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        self._process.submit(_encoder.encode(files), data)
         try:
-            if self._greeting is not None:
-                send(self._process.stdin, self._greeting)
-                self._greeting = None
-            send(self._process.stdin, _encoder.encode(files), data)
-            return _answers.decode(receive(self._process.stdout))
-        except (OSError, EOFError, msgspec.MsgspecError):
+            answer = self._process.collect(wait=True)
+            assert answer is not None
+            return _answers.decode(answer[0])
+        except (Gone, msgspec.MsgspecError):
+            self._process.give_up()
             return Answer(list(range(len(files))), [])
 
     def close(self) -> None:
         """Ends the other process."""
-        try:
-            self._process.communicate()
-        except OSError:
-            self._process.kill()
-            self._process.wait()
+        self._process.close()
 
 
 _greetings = msgspec.msgpack.Decoder(Greeting)
@@ -100,21 +84,15 @@ _files = msgspec.msgpack.Decoder(list[SmallFile])
 _answers = msgspec.msgpack.Decoder(Answer)
 
 
-def main() -> None:
-    """The other process: until its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the first process, which ends this one
-    commands, answers = sys.stdin.buffer, sys.stdout.buffer
-    try:
-        greeting = _greetings.decode(receive(commands))
-        sealer = Sealer(MasterKey.from_json(greeting.key))
-        target = LocalTarget(Path(os.fsdecode(greeting.root)))
-        target.prepare()
-        prepare_process()
-        while True:
-            files = _files.decode(receive(commands))
-            send(answers, _encoder.encode(_write(sealer, target, files, memoryview(receive(commands)))))
-    except (EOFError, BrokenPipeError):
-        pass
+def _begin(greeting: bytes) -> Work:
+    told = _greetings.decode(greeting)
+    sealer = Sealer(MasterKey.from_json(told.key))
+    target = LocalTarget(Path(os.fsdecode(told.root)))
+    target.prepare()
+    return lambda head, data: (
+        _encoder.encode(_write(sealer, target, _files.decode(head), memoryview(data))),
+        b"",
+    )
 
 
 def _write(sealer: Sealer, target: LocalTarget, files: list[SmallFile], data: memoryview) -> Answer:
@@ -136,4 +114,4 @@ def _write(sealer: Sealer, target: LocalTarget, files: list[SmallFile], data: me
 
 
 if __name__ == "__main__":
-    main()
+    serve(_begin)

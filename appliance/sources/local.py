@@ -7,10 +7,8 @@ directory (`appliance.sources.directories`).
 from __future__ import annotations
 
 import errno
-import grp
 import hashlib
 import os
-import pwd
 import stat
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,21 +25,12 @@ from appliance.sources.interface import (
     SourceNotFound,
     WholeFile,
 )
+from appliance.sources.listing import TYPES, Lister
 from appliance.sources.whole import read_whole
 from appliance.text import T, Text
 
 _KEPT_DIRECTORIES = 64
 """Directories that stay open for the entries in them; the walk is depth-first, so few are in use at once."""
-
-_TYPES = {
-    stat.S_IFREG: EntryType.FILE,
-    stat.S_IFDIR: EntryType.DIR,
-    stat.S_IFLNK: EntryType.SYMLINK,
-    stat.S_IFBLK: EntryType.BLOCK_DEVICE,
-    stat.S_IFCHR: EntryType.CHAR_DEVICE,
-    stat.S_IFIFO: EntryType.FIFO,
-    stat.S_IFSOCK: EntryType.SOCKET,
-}
 
 _GONE = {errno.ENOENT, errno.ENOTDIR}
 _SUSPICIOUS = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ENOENT}
@@ -121,9 +110,7 @@ class LocalSource:
                 todo=T("Check that the folder exists and that its disk is connected."),
             ) from error
         self._mount = mount_id(self._directories.top.fd)
-        self._users: dict[int, str] = {}
-        self._groups: dict[int, str] = {}
-        self._device_ids = {self._found.st_dev: _device_id(self._id)}
+        self._lister = Lister({self._found.st_dev: _device_id(self._id)})
 
     @property
     def id(self) -> str:
@@ -142,24 +129,15 @@ class LocalSource:
             found = os.fstat(self._directories.top.fd) if self._file_name is None else self._path.stat()
         except OSError as error:
             raise self._error((), error) from error
-        entry = self._entry(self._file_name or b"", found)
+        entry = self._lister.entry(self._file_name or b"", found)
         self.complete((), entry)
         return entry
 
     def scandir(self, path: Path) -> Sequence[Entry]:
-        entries: list[Entry] = []
         try:
-            directory = self._directories.at(path)
-            with os.scandir(directory.fd) as listing:
-                for item in listing:
-                    try:
-                        found = item.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    entries.append(self._entry(os.fsencode(item.name), found))
+            return self._lister.entries(self._directories.at(path).fd)
         except OSError as error:
             raise self._error(path, error) from error
-        return entries
 
     def complete(self, path: Path, entry: Entry) -> None:
         try:
@@ -187,7 +165,7 @@ class LocalSource:
                 fd = os.open(name, _OPEN_FILE, dir_fd=directory.fd)
             try:
                 found = os.fstat(fd)
-                if _TYPES[stat.S_IFMT(found.st_mode)] is not entry.type:
+                if TYPES[stat.S_IFMT(found.st_mode)] is not entry.type:
                     raise SourceError(T("{path} is no longer a regular file.", path=display(path)), gone=True)
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
             except BaseException:
@@ -219,7 +197,7 @@ class LocalSource:
     def _enter(self, path: Path, fd: int) -> None:
         """Refuses to enter what is mounted inside the tree, unless that was asked for."""
         device = os.fstat(fd).st_dev
-        if device in self._device_ids:
+        if device in self._lister.device_ids:
             return
         mount = mount_id(fd)
         if mount != self._mount and (not self._crosses or is_pseudo(mount)):
@@ -227,34 +205,7 @@ class LocalSource:
                 T("{path} is on another file system and was not backed up with this source.", path=display(path)),
                 todo=T("Add it as a source of its own if it is to be backed up."),
             )
-        self._device_ids[device] = _device_id(self._id + "\0" + display(path))
-
-    def _entry(self, name: bytes, found: os.stat_result) -> Entry:
-        mode = found.st_mode
-        kind = _TYPES[stat.S_IFMT(mode)]
-        uid, gid = found.st_uid, found.st_gid
-        user, group = self._users.get(uid), self._groups.get(gid)
-        if user is None:
-            user = self._users[uid] = _user_name(uid)
-        if group is None:
-            group = self._groups[gid] = _group_name(gid)
-        return Entry(
-            name,
-            kind,
-            mode & 0o7777,
-            found.st_size if kind is EntryType.FILE else 0,
-            found.st_mtime_ns,
-            found.st_atime_ns,
-            found.st_ctime_ns,
-            uid,
-            gid,
-            user,
-            group,
-            found.st_ino,
-            self._device_ids.get(found.st_dev, 0),
-            found.st_nlink,
-            found.st_rdev,
-        )
+        self._lister.device_ids[device] = _device_id(self._id + "\0" + display(path))
 
     @staticmethod
     def _xattrs(full: bytes, names: list[str]) -> tuple[tuple[bytes, bytes], ...]:
@@ -319,17 +270,3 @@ def reason(error: OSError) -> Text:
 
 def _device_id(seed: str) -> int:
     return int.from_bytes(hashlib.sha256(seed.encode("utf-8", "surrogateescape")).digest()[:8], "big") >> 1 or 1
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return ""

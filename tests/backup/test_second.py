@@ -1,4 +1,4 @@
-"""A second process reads small files: the snapshot is the same, whatever becomes of that process."""
+"""A second process collects folders and reads small files: the snapshot is the same, whatever becomes of it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backup import readers, second
-from appliance.backup.second import Batch, SecondProcess, SmallFile, read_batch
-from appliance.repository import BlobType, Repository
+from appliance.backup import beside, readers
+from appliance.backup.second import Batch, Reader, SmallFile
+from appliance.repository import BlobType, Repository, second
 from appliance.repository.crypto import OVERHEAD, MasterKey, Sealer
+from appliance.repository.second import SecondProcess
 from appliance.sources.directories import Directories
 from appliance.sources.local import LocalSource
+from appliance.sources.selection import Selection
 from appliance.status.model import Outcome
+from appliance.storage.interface import Buffer
 from tests.support.backups import back_up
 from tests.support.repository import new_repository, reopen
 
@@ -37,7 +40,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[SecondProcess]:
-    """Every second process of the test; there is one from the first batch on, however many cores there are."""
+    """Every second process of the test; there is one from the start on, however many cores there are."""
     processes: list[SecondProcess] = []
 
     class Begun(SecondProcess):
@@ -45,22 +48,29 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[SecondProcess]:
             super().__init__(*arguments)  # type: ignore[arg-type]
             processes.append(self)
 
-    monkeypatch.setattr(readers, "SecondProcess", Begun)
-    monkeypatch.setattr(readers, "SECOND_AFTER", 0)
+    monkeypatch.setattr(beside, "SecondProcess", Begun)
+    monkeypatch.setattr(beside, "START_AT", 0)
     monkeypatch.setattr(readers, "_BATCH_FILES", 7)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    cores(monkeypatch, 2)
     return processes
 
 
-def backed_up(tree: Path) -> tuple[str, Repository]:
-    """The snapshot's tree, and the repository, which was checked."""
-    repository = new_repository()
+def cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """With a single core, there is no second process."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(count)))
+
+
+def backed_up(tree: Path, repository: Repository | None = None) -> tuple[str, Repository]:
+    """The snapshot's tree, and the repository."""
+    repository = repository or new_repository()
     source = LocalSource(tree, snapshot_path="/tree")
     report = back_up(repository, source)
     source.close()
     assert report.outcome is Outcome.DONE
     assert report.snapshot is not None
-    assert report.summary.files_new == 122
+    summary = report.summary
+    assert summary.files_new + summary.files_changed + summary.files_unmodified == summary.total_files_processed
+    assert summary.total_files_processed == sum(path.is_file() and not path.is_symlink() for path in tree.rglob("*"))
     return report.snapshot.tree, repository
 
 
@@ -68,12 +78,46 @@ def test_the_snapshot_is_the_same(tree: Path, begun: list[SecondProcess], monkey
     with_second, repository = backed_up(tree)
     (process,) = begun
     assert process._process.returncode == 0
-    monkeypatch.setattr(readers, "SECOND_AFTER", 10_000)
+    cores(monkeypatch, 1)
     alone, other = backed_up(tree)
     assert len(begun) == 1
     assert with_second == alone
     blobs = [sum(1 for _ in loaded(each).index.blobs(BlobType.DATA)) for each in (repository, other)]
     assert blobs[0] == blobs[1], "a blob is stored once, whoever read it"
+
+
+def test_what_changed_is_found_by_either(
+    tree: Path, begun: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, repository = backed_up(tree)
+    assert backed_up(tree, repository)[0] == before
+    for folder in range(0, 4, 2):
+        (tree / f"蔵-{folder}" / "3").write_bytes(b"another content")
+        (tree / f"蔵-{folder}" / "4").unlink()
+        (tree / f"蔵-{folder}" / "5").chmod(0o600)
+        (tree / f"蔵-{folder}" / "new").mkdir()
+        (tree / f"蔵-{folder}" / "new" / "file").write_bytes(b"new")
+        (tree / f"蔵-{folder + 1}" / "same name").symlink_to("nowhere")
+    given = handed(monkeypatch)
+    after, _ = backed_up(tree, repository)
+    assert len(begun) == 3
+    assert given
+    cores(monkeypatch, 1)
+    assert backed_up(tree)[0] == after != before
+    assert backed_up(tree, repository)[0] == after
+
+
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The heads of all requests from now on."""
+    heads: list[bytes] = []
+    submit = SecondProcess.submit
+
+    def watched(process: SecondProcess, head: bytes, data: Buffer = b"") -> None:
+        heads.append(head)
+        submit(process, head, data)
+
+    monkeypatch.setattr(SecondProcess, "submit", watched)
+    return heads
 
 
 def loaded(repository: Repository) -> Repository:
@@ -95,7 +139,7 @@ def confuse(process: SecondProcess) -> None:
 
 
 @pytest.mark.parametrize("harm", [stop, kill, confuse])
-@pytest.mark.parametrize("after", [1, second.BATCHES])
+@pytest.mark.parametrize("after", [1, 3])
 def test_whatever_becomes_of_it(
     harm: Callable[[SecondProcess], None],
     after: int,
@@ -103,17 +147,17 @@ def test_whatever_becomes_of_it(
     begun: list[SecondProcess],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(readers, "SECOND_AFTER", 10_000)
-    alone, _ = backed_up(tree)
-    monkeypatch.setattr(readers, "SECOND_AFTER", 0)
+    with monkeypatch.context() as alone_here:
+        cores(alone_here, 1)
+        alone, _ = backed_up(tree)
     monkeypatch.setattr(second, "STALL_SECONDS", 0.2)
     submitted = 0
     submit = SecondProcess.submit
 
-    def submit_and_harm(process: SecondProcess, batch: Batch) -> None:
+    def submit_and_harm(process: SecondProcess, head: bytes, data: Buffer = b"") -> None:
         nonlocal submitted
         submitted += 1
-        submit(process, batch)
+        submit(process, head, data)
         if submitted == after:
             harm(process)
 
@@ -136,10 +180,9 @@ def test_what_is_not_as_it_was_listed_is_handed_back(tmp_path: Path) -> None:
     ]
     root = Directories(os.open(tmp_path, os.O_RDONLY), 1)
     sealer = Sealer(MasterKey.generate(os.urandom))
-    head, sealed = read_batch(sealer, root, Batch(0, [()], files))
+    head, sealed = Reader(sealer, Selection()).read_batch(root, Batch(0, [()], files))
     root.close()
-    answers = second._results(head, bytes(sealed))
-    assert answers is not None
+    answers = beside._files(head, memoryview(sealed))
     whole, grown, empty, *others = answers
     assert whole is not None
     assert whole.blob is not None
@@ -148,13 +191,14 @@ def test_what_is_not_as_it_was_listed_is_handed_back(tmp_path: Path) -> None:
     assert empty is not None
     assert empty.blob is None
     assert [grown, *others] == [None] * 4
-    assert second._results(head, bytes(sealed)[:-1]) is None
+    with pytest.raises(ValueError, match="lengths"):
+        beside._files(head, memoryview(sealed)[:-1])
 
 
 def test_none_can_be_started(tree: Path, begun: list[SecondProcess], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> SecondProcess:
         raise OSError("too many processes")
 
-    monkeypatch.setattr(readers, "SecondProcess", refuse)
+    monkeypatch.setattr(beside, "SecondProcess", refuse)
     backed_up(tree)
     assert not begun

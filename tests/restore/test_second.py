@@ -13,7 +13,7 @@ import pytest
 
 from appliance.repository import BlobType, Repository
 from appliance.restore import RestoreReport, execute
-from appliance.restore.second import SecondProcess, SmallFile
+from appliance.restore.second import SecondWriter, SmallFile
 from appliance.sources.local import LocalSource
 from appliance.status.model import Outcome, Progress
 from tests.support.backups import back_up, restore
@@ -24,16 +24,16 @@ FILES = 700
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[SecondProcess]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[SecondWriter]:
     """The second processes that were started; a few files are enough for one."""
-    processes: list[SecondProcess] = []
+    processes: list[SecondWriter] = []
 
-    class Watched(SecondProcess):
+    class Watched(SecondWriter):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)  # type: ignore[arg-type]
             processes.append(self)
 
-    monkeypatch.setattr(execute, "SecondProcess", Watched)
+    monkeypatch.setattr(execute, "SecondWriter", Watched)
     monkeypatch.setattr(execute, "_WORTH_A_PROCESS", 1)
     monkeypatch.setattr(execute, "CROWDED", 50)
     monkeypatch.setattr(execute, "PART", 100)
@@ -67,14 +67,14 @@ def backed_up(tree: Path) -> Repository:
     return repository
 
 
-def test_everything_comes_back(tree: Path, tmp_path: Path, started: list[SecondProcess]) -> None:
+def test_everything_comes_back(tree: Path, tmp_path: Path, started: list[SecondWriter]) -> None:
     seen: list[Progress] = []
     repository = backed_up(tree)
     report = restore(repository, tmp_path / "out", "t", on_progress=seen.append)
     assert (report.outcome, report.failures) == (Outcome.DONE, ())
     assert differences(tree, tmp_path / "out") == []
     assert len(started) == 1
-    assert started[0]._process.returncode == 0
+    assert started[0]._process._process.returncode == 0
     assert report.files == seen[-1].files_total
     # all of it again, in the place of what is there
     assert restore(repository, tmp_path / "out", "t").failures == ()
@@ -82,23 +82,23 @@ def test_everything_comes_back(tree: Path, tmp_path: Path, started: list[SecondP
 
 
 def watching(
-    monkeypatch: pytest.MonkeyPatch, change: Callable[[SecondProcess, list[SmallFile]], None]
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[SecondWriter, list[SmallFile]], None]
 ) -> list[SmallFile]:
     """Every file that is handed over, after `change` was let at it."""
     handed: list[SmallFile] = []
-    write = SecondProcess.write
+    write = SecondWriter.write
 
-    def changed(self: SecondProcess, files: list[SmallFile], data: bytes) -> object:
+    def changed(self: SecondWriter, files: list[SmallFile], data: bytes) -> object:
         handed.extend(files)
         change(self, files)
         return write(self, files, data)
 
-    monkeypatch.setattr(SecondProcess, "write", changed)
+    monkeypatch.setattr(SecondWriter, "write", changed)
     return handed
 
 
 def test_it_is_handed_most_of_them(
-    tree: Path, tmp_path: Path, started: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
+    tree: Path, tmp_path: Path, started: list[SecondWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed = watching(monkeypatch, lambda second, files: None)
     run_threads = execute._Run._run_threads
@@ -130,9 +130,9 @@ class _Taken:
 
 
 def test_a_second_process_that_is_killed_is_not_needed(
-    tree: Path, tmp_path: Path, started: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
+    tree: Path, tmp_path: Path, started: list[SecondWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handed = watching(monkeypatch, lambda second, files: second._process.kill())
+    handed = watching(monkeypatch, lambda second, files: second._process._process.kill())
     report = restore(backed_up(tree), tmp_path / "out", "t")
     assert handed
     assert (report.outcome, report.failures) == (Outcome.DONE, ())
@@ -140,7 +140,7 @@ def test_a_second_process_that_is_killed_is_not_needed(
 
 
 def test_one_that_does_not_start_is_not_needed(
-    tree: Path, tmp_path: Path, started: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
+    tree: Path, tmp_path: Path, started: list[SecondWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     report = restore(backed_up(tree), tmp_path / "out", "t")
@@ -149,7 +149,7 @@ def test_one_that_does_not_start_is_not_needed(
 
 
 def test_a_damaged_blob_fails_its_file_and_no_other(
-    tree: Path, tmp_path: Path, started: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
+    tree: Path, tmp_path: Path, started: list[SecondWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = reopen(backed_up(tree))
     victim = tree / "多い 3" / "file 3"
@@ -173,12 +173,12 @@ def test_a_damaged_blob_fails_its_file_and_no_other(
 
 
 def test_a_signal_from_the_terminal_is_not_for_it(tree: Path, tmp_path: Path) -> None:
-    second = SecondProcess(new_repository().sealer, tmp_path)
+    second = SecondWriter(new_repository().sealer, tmp_path)
     try:
         assert second.write([], b"x").undone == []  # it runs
-        second._process.send_signal(2)
+        second._process._process.send_signal(2)
         assert second.write([], b"x").undone == []
     finally:
         second.close()
-    assert second._process.returncode == 0
+    assert second._process._process.returncode == 0
     assert subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "restore.second"]).returncode == 1
