@@ -23,7 +23,7 @@ from appliance.repository.errors import (
 )
 from appliance.repository.ids import BlobType, FileType
 from appliance.repository.index import BlobLocation
-from appliance.repository.keys import KdfCost, KeyInfo
+from appliance.repository.keys import KeyInfo
 from appliance.repository.lock import LockOwner
 from appliance.repository.names import quote_name, unquote_name
 from appliance.repository.reader import WantedBlob
@@ -32,6 +32,7 @@ from appliance.repository.snapshot import Snapshot, SnapshotSummary
 from appliance.repository.timestamps import format_time, from_datetime, parse_time, to_datetime
 from appliance.repository.tree import Node, Tree, decode_tree, encode_tree, encode_xattrs, go_mode, link_fields
 from appliance.repository.writer import BlobWriter, SavedBlob, WriterCounts
+from appliance.stretching import KdfCost
 
 __all__ = [
     "LATEST",

@@ -6,7 +6,6 @@ what its password can do from then on; it does not take back a master key somebo
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import msgspec
@@ -14,25 +13,10 @@ import msgspec
 from appliance.repository.crypto import Entropy, MasterKey, Sealer, decode_base64
 from appliance.repository.errors import UNDECODABLE, DamagedData
 from appliance.storage.interface import Buffer
+from appliance.stretching import SALT_SIZE, KdfCost, stretch
 from appliance.text import T
 
-SALT_SIZE = 64
 MAX_KEY_FILE = 64 << 10
-_MAX_MEMORY = 256 << 20
-"""Bytes that a key file may demand. restic asks for 32 MiB, rustic for 128; the format's own bound of 2 GiB would let
-whoever can write into the cloud bring a small box down."""
-_MAX_WORK = 1 << 26
-
-
-class KdfCost(NamedTuple):
-    """What scrypt costs whoever guesses a password: `n * r * 128` bytes of memory, `p` times over."""
-
-    n: int = 32768
-    r: int = 8
-    p: int = 3
-    """About 0.4 s on a small box, as restic aims for."""
-
-
 DEFAULT_COST = KdfCost()
 
 
@@ -110,7 +94,7 @@ def open_key(key_file: Buffer, password: str) -> MasterKey | None:
     cost = KdfCost(wire.N, wire.r, wire.p)
     salt = decode_base64(wire.salt)
     sealed = decode_base64(wire.data)
-    if wire.kdf != "scrypt" or len(salt) != SALT_SIZE or not _is_valid(cost):
+    if wire.kdf != "scrypt" or len(salt) != SALT_SIZE or not cost.is_valid:
         raise DamagedData(T("It does not follow the format."))
     user = Sealer(_stretch(password, salt, cost))
     try:
@@ -120,21 +104,5 @@ def open_key(key_file: Buffer, password: str) -> MasterKey | None:
     return MasterKey.from_json(plaintext)
 
 
-def _is_valid(cost: KdfCost) -> bool:
-    n, r, p = cost
-    power_of_two = n > 1 and n & (n - 1) == 0
-    return power_of_two and r >= 1 and p >= 1 and n * r * 128 <= _MAX_MEMORY and n * r * p <= _MAX_WORK
-
-
 def _stretch(password: str, salt: bytes, cost: KdfCost) -> MasterKey:
-    memory = 128 * cost.r * (cost.n + cost.p + 2)
-    raw = hashlib.scrypt(
-        password.encode("utf-8", "surrogateescape"),
-        salt=salt,
-        n=cost.n,
-        r=cost.r,
-        p=cost.p,
-        maxmem=memory + (1 << 20),
-        dklen=64,
-    )
-    return MasterKey.from_bytes(raw)
+    return MasterKey.from_bytes(stretch(password, salt, cost))

@@ -25,7 +25,7 @@ from appliance.repository.files import file_name, list_files, load_file, load_js
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
 from appliance.repository.indexfile import IndexedPack, read_index
-from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KdfCost, KeyInfo, describe_key, seal_key
+from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KeyInfo, describe_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
 from appliance.repository.opening import find_master_key, has_config, load_sealed_config, open_config
 from appliance.repository.overlap import overlapped
@@ -36,6 +36,7 @@ from appliance.repository.timestamps import from_datetime
 from appliance.repository.tree import Tree, decode_tree
 from appliance.repository.writer import UPLOADS, BlobWriter
 from appliance.storage.interface import Buffer, ObjectInfo, Storage
+from appliance.stretching import KdfCost
 
 LATEST = "latest"
 """The name of the newest snapshot."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from appliance.repository import DamagedData, UnsupportedRepository
 from appliance.repository.config import Config, decode_config, new_config
 from appliance.repository.crypto import MasterKey, Sealer
-from appliance.repository.keys import KdfCost, open_key, seal_key
+from appliance.repository.keys import open_key, seal_key
 from appliance.repository.polynomial import is_irreducible, random_irreducible
+from appliance.stretching import KdfCost
 from tests.support.repository import CHEAP, TIME
 
 RESTIC_KEY = (
