@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
@@ -15,7 +14,7 @@ from appliance.backup.folders import Folder
 from appliance.backup.plan import BackupPlan
 from appliance.backup.second import Batch, Blob, Collected, FolderToCollect, Greeting, SmallFile
 from appliance.repository.crypto import Sealer
-from appliance.repository.second import Gone, SecondProcess, is_worthwhile
+from appliance.repository.second import Gone, SecondProcess, started
 from appliance.repository.writer import SealedBlob
 from appliance.sources.interface import LocalTree, Path, Source
 from appliance.storage.interface import Buffer
@@ -28,8 +27,6 @@ START_AT = 512
 
 _FILES_IN_FOLDER = 16
 """As many are expected in a folder that was met."""
-
-log = logging.getLogger(__name__)
 
 _Made = TypeVar("_Made")
 
@@ -75,7 +72,7 @@ class Beside:
         self._take_files = take_files
         self._take_folder = take_folder
         self._process: SecondProcess | None = None
-        self._may_start = bool(self._roots) and is_worthwhile()
+        self._may_start = bool(self._roots)
         self._jobs: deque[list[FileTask] | FolderJob] = deque()
         self._met = 0
         self.expect(plan.expected_files or 0)
@@ -85,10 +82,8 @@ class Beside:
         self._met += files + folders * _FILES_IN_FOLDER
         if self._may_start and self._met >= START_AT:
             self._may_start = False
-            try:
-                self._process = SecondProcess("appliance.backup.second", _encoder.encode(self._greeting), self._roots)
-            except OSError as error:
-                log.warning("no second process could be started: %s", error)
+            greeting = _encoder.encode(self._greeting)
+            self._process = started(lambda: SecondProcess("appliance.backup.second", greeting, self._roots))
 
     @property
     def has_room(self) -> bool:

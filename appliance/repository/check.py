@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -23,10 +24,15 @@ from appliance.repository.overlap import overlapped
 from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
 from appliance.repository.reader import CROWDED, blob_name, decode_blobs
 from appliance.repository.repository import Repository
+from appliance.repository.second import started
+from appliance.repository.second_check import SecondChecker
 from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, Tree, is_valid_name
 from appliance.repository.trees import BATCH, load_trees
 from appliance.storage.interface import ObjectInfo
 from appliance.text import T, Text
+
+_WORTH_A_PROCESS = 3000
+"""Small blobs for which a second process is started; it takes as long to start as some thousand of them."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +95,16 @@ class _Check:
             self.total += sum(self.pack_sizes.values())
         self.done = 0
         self.turn = threading.Lock()
+        self.crowded = 0
+        self.second: SecondChecker | None = None
 
     def run(self) -> CheckReport:
         self.check_small_files()
         self.check_index()
-        self.check_trees()
         if self.read_data:
-            self.check_packs()
+            self.check_trees_and_packs()
+        else:
+            self.check_trees()
         for findings in (self.report.errors, self.report.hints):
             findings.sort(key=lambda finding: (finding.kind, finding.name))
         return self.report
@@ -134,6 +143,7 @@ class _Check:
                 if pack_id not in seen:
                     seen[pack_id] = digest
                     self.check_indexed_pack(pack_id, ordered)
+                    self.crowded += len(ordered) if len(ordered) > CROWDED else 0
                     self.repository.index.add_pack(pack_id, blobs)
                 elif seen[pack_id] == digest:
                     self.report.hint("pack-indexed-twice", pack_id.hex(), T("The pack is in two index files."))
@@ -256,6 +266,27 @@ class _Check:
 
     # --- packs -----------------------------------------------------------------------------------------------
 
+    def check_trees_and_packs(self) -> None:
+        """Both at once. Trees are Python's work: they take the turn, while packs of small blobs are the second's."""
+        if self.crowded > _WORTH_A_PROCESS:
+            self.second = started(lambda: SecondChecker(self.repository.sealer))
+        try:
+            with self.turn_for_trees() as trees:
+                self.check_packs()
+                trees.result()
+        finally:
+            if self.second is not None:
+                self.second.close()
+
+    @contextmanager
+    def turn_for_trees(self) -> Iterator[Future[None]]:
+        """The trees being checked by a thread that holds the turn from now on until it is done."""
+        self.turn.acquire()
+        with ThreadPoolExecutor(1, thread_name_prefix="trees") as pool:
+            trees = pool.submit(self.check_trees)
+            trees.add_done_callback(lambda _: self.turn.release())
+            yield trees
+
     def check_packs(self) -> None:
         for _, size in overlapped(self.check_pack, self.packs_to_read()):
             self.report.bytes_read += size
@@ -280,8 +311,21 @@ class _Check:
             return self.pack_sizes[pack_id]
         if content_id(data) != pack_id:
             self.report.error("pack-damaged", name, T("Its content does not match its name."))
-        with self.turn if len(blobs) > CROWDED else nullcontext():
-            self.check_content_of_pack(name, data, sorted(blobs, key=lambda blob: blob.offset))
+        ordered = sorted(blobs, key=lambda blob: blob.offset)
+        if len(blobs) <= CROWDED:
+            self.check_content_of_pack(name, data, ordered)
+            return len(data)
+        if not self.turn.acquire(blocking=self.second is None):
+            assert self.second is not None
+            with self.second.turn:
+                is_whole = self.second.is_whole(data, ordered)
+            if is_whole:
+                return len(data)
+            self.turn.acquire()
+        try:
+            self.check_content_of_pack(name, data, ordered)
+        finally:
+            self.turn.release()
         return len(data)
 
     def check_content_of_pack(self, name: str, pack: bytes, ordered: Sequence[PackedBlob]) -> None:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import IO, TypeAlias
+from typing import IO, TypeAlias, TypeVar
 
 from appliance.repository.memory import prepare_process
 from appliance.storage.interface import Buffer
@@ -30,6 +30,7 @@ STALL_SECONDS = 120.0
 Work: TypeAlias = Callable[[bytes, bytes], tuple[bytes, Buffer]]
 """What it does with a request's head and data: the answer's."""
 
+_Process = TypeVar("_Process")
 _LENGTH = 8
 _PIPE_BYTES = 1 << 20
 
@@ -152,9 +153,15 @@ def serve(begin: Callable[[bytes], Work]) -> None:
         pass
 
 
-def is_worthwhile() -> bool:
-    """Whether there is a core for another process."""
-    return len(os.sched_getaffinity(0)) > 1
+def started(make: Callable[[], _Process]) -> _Process | None:
+    """What `make` makes of a second process; None where there is no core for one, or none can be started."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return None
+    try:
+        return make()
+    except OSError as error:
+        log.warning("no second process could be started: %s", error)
+        return None
 
 
 def _widen(pipe: IO[bytes]) -> None:

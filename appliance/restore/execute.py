@@ -7,7 +7,6 @@ writing into a directory changes its time. Every byte is verified against the ha
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from appliance.errors import KurabakoError
 from appliance.repository import DamagedData, Repository, WantedBlob
 from appliance.repository.ids import FileType, object_key
 from appliance.repository.reader import CROWDED
+from appliance.repository.second import started
 from appliance.restore.entries import entry_of
 from appliance.restore.files import FileWriter, attributes_missing, refusal
 from appliance.restore.plan import Failure, Names, RestorePlan, display
@@ -142,7 +142,8 @@ class _Run:
                 self.writer.write_hole(file)
         packs = deque(self._plan.packs.values())
         if (target := self._second_target()) is not None:
-            self._second = SecondWriter(self._repository.sealer, target)
+            self._second = started(lambda: SecondWriter(self._repository.sealer, target))
+        if self._second is not None:
             packs = deque(part for wanted in packs for part in _parts(wanted))
             workers += 1  # one that hands parts over and waits
         try:
@@ -156,7 +157,7 @@ class _Run:
     def _second_target(self) -> FilePath | None:
         """Where a second process is to write, when there is enough for it and another process can write there."""
         small = sum(len(wanted) for wanted in self._plan.packs.values() if len(wanted) > CROWDED)
-        if small < _WORTH_A_PROCESS or (os.cpu_count() or 1) < 2 or not isinstance(self._target, LocalTarget):
+        if small < _WORTH_A_PROCESS or not isinstance(self._target, LocalTarget):
             return None
         return FilePath(self._target.title)
 

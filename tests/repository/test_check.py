@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from appliance.repository import BlobType, FileType, Node, Repository, Snapshot, encode_tree
+from appliance.repository import check as check_module
 from appliance.repository.check import CheckReport, check
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.files import store_file
 from appliance.repository.ids import content_id
 from appliance.repository.indexfile import decode_index, encode_index
-from appliance.repository.pack import PackedBlob, finish_pack
+from appliance.repository.pack import PackedBlob, finish_pack, read_header
+from appliance.repository.second import SecondProcess
+from appliance.repository.second_check import SecondChecker
 from appliance.storage import MemoryStorage
 from appliance.storage.interface import ObjectInfo
 from tests.support.repository import PASSWORD, TIME, dir_node, file_node, new_repository, save_files
@@ -265,3 +270,71 @@ def test_a_storage_that_fails_midway_is_reported() -> None:
     save_files(new_repository(storage), {b"a": b"1"})
     report = check(Repository.open(storage, PASSWORD), read_data=True)
     assert errors(report) == {"pack-unreadable", "tree-damaged"}
+
+
+class TestSecondProcess:
+    """Packs of small blobs are verified by a second process, too; what is found is the same."""
+
+    @pytest.fixture
+    def crowded(self, monkeypatch: pytest.MonkeyPatch) -> Repository:
+        """Packs of small blobs, every one too many for this process: its turn is never free."""
+        repository = new_repository()
+        for part in range(3):
+            save_files(repository, {b"%d" % number: b"%d of %d" % (number, part) * 9 for number in range(40)})
+        monkeypatch.setattr(check_module, "_WORTH_A_PROCESS", 1)
+        monkeypatch.setattr(check_module, "CROWDED", 10)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+        return repository
+
+    @pytest.fixture
+    def judged(self, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+        """What the second process said of each pack it was given."""
+        said: list[bool] = []
+        is_whole = SecondChecker.is_whole
+
+        def watched(self: SecondChecker, pack: bytes, ordered: Sequence[PackedBlob]) -> bool:
+            said.append(is_whole(self, pack, ordered))
+            return said[-1]
+
+        def slow_trees(self: check_module._Check) -> None:
+            deadline = time.monotonic() + 60
+            while len(said) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            check_trees(self)
+
+        check_trees = check_module._Check.check_trees
+        monkeypatch.setattr(SecondChecker, "is_whole", watched)
+        monkeypatch.setattr(check_module._Check, "check_trees", slow_trees)
+        return said
+
+    def test_a_whole_repository(self, crowded: Repository, judged: list[bool]) -> None:
+        report = checked(crowded, read_data=True)
+        assert (report.errors, report.hints) == ([], [])
+        assert judged == [True] * 3
+
+    @pytest.mark.parametrize("at", [20, -20])
+    def test_a_damaged_pack_is_told_as_ever(self, at: int, crowded: Repository, judged: list[bool]) -> None:
+        key = next(key for key in keys(crowded, FileType.PACK) if is_data(crowded, key))
+        flip(crowded, key, at)
+        report = checked(crowded, read_data=True)
+        assert "pack-damaged" in errors(report)
+        assert errors(report) & {"blob-damaged", "pack-header"}
+        assert sorted(judged) == [False, True, True]
+
+    def test_one_that_is_killed_is_not_needed(
+        self, crowded: Repository, judged: list[bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        submit = SecondProcess.submit
+
+        def submit_and_kill(process: SecondProcess, head: bytes, data: bytes) -> None:
+            process._process.kill()
+            submit(process, head, data)
+
+        monkeypatch.setattr(SecondProcess, "submit", submit_and_kill)
+        assert checked(crowded, read_data=True).errors == []
+        assert judged == [False] * 3
+
+
+def is_data(repository: Repository, key: str) -> bool:
+    blobs = read_header(repository.storage.get(key), repository.sealer)
+    return blobs[0].type is BlobType.DATA

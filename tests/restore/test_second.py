@@ -37,7 +37,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[SecondWriter]:
     monkeypatch.setattr(execute, "_WORTH_A_PROCESS", 1)
     monkeypatch.setattr(execute, "CROWDED", 50)
     monkeypatch.setattr(execute, "PART", 100)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     return processes
 
 
