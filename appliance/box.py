@@ -23,11 +23,12 @@ from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
 from appliance.plugins import PluginManager
 from appliance.policy import KnownSource, NotCollectable, NotDesignated, Policies, ResolvedPolicy
+from appliance.protection import LettingGo
 from appliance.recovery_key import new_recovery_key, write_recovery_key
 from appliance.repository import NotARepository, Repository
 from appliance.schedule import RateSchedule
 from appliance.setting_up import NotSetUp as NotSetUp
-from appliance.setting_up import SetUp
+from appliance.setting_up import SetUp, home_gone, require_object_lock
 from appliance.settings import CloudSettings, SecretFile, Settings, load_settings, read_plugins_settings
 from appliance.sources.interface import FoundSource, OpenOptions, Source, SourceNotFound
 from appliance.sources.throttled import throttled
@@ -221,6 +222,8 @@ class Box:
         cloud = self.require_cloud()
         limit = part_limit(self.contract.terms, cloud.part_limit)
         options = {**cloud.options(), "part_limit": limit, "hosts": self.contract.hosts}
+        if (protection := cloud.protection) is not None:
+            options["object_lock"] = protection.object_lock(self.clock)
         storage = self.plugins.open_storage(cloud.url, options)
         return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line)
 
@@ -239,8 +242,12 @@ class Box:
         contract = self.contract
         contract.require(Action.UPLOAD, self.cloud_location)
         storage = self.reached_cloud()
+        inner = storage.inner
+        if self.require_cloud().protection is not None:
+            storage.require_object_lock()
+            inner = LettingGo(inner, lambda key: self.state.note_let_go(self.cloud_location, key))
         ledger = Ledger.measure(storage, capacity=contract.limit, reserve=contract.reserve)
-        cloud = GatedStorage(RetryingStorage(GatedTries(storage.inner, ledger)), ledger)
+        cloud = GatedStorage(RetryingStorage(GatedTries(inner, ledger)), ledger)
         return heed_cloud(self.agreement, self.state, cloud, self.password)
 
     def open_home(self) -> Repository:
@@ -255,7 +262,7 @@ class Box:
         except (NotARepository, PlaceNotFound) as error:
             if not self._known_home():
                 raise self.not_set_up() from error
-            raise self._home_gone() from error
+            raise home_gone(self.home, in_cloud=self.has_vault and self.has_cloud) from error
 
     def open_cloud(self) -> Repository:
         """The cloud's repository, to read from. Raises as `open_home` does, and `NotARepository` while it is empty."""
@@ -265,6 +272,8 @@ class Box:
     def set_up(self, entropy: Callable[[int], bytes] = os.urandom) -> SetUp:
         """Makes what is missing: the password file with a new recovery key, and the repository. May be repeated."""
         path = self.password_file().path()
+        if self.settings.cloud is not None and self.settings.cloud.protection is not None:
+            require_object_lock(self.reached_cloud, must_answer=not self.has_vault)
         made_key = not path.exists()
         if made_key:
             if self._known_home():
@@ -281,7 +290,7 @@ class Box:
             repository = Repository.open(storage, password)
         except NotARepository:
             if self._known_home():
-                raise self._home_gone() from None
+                raise home_gone(self.home, in_cloud=self.has_vault and self.has_cloud) from None
             repository = Repository.create(
                 storage, password, hostname=self.name, username=getpass.getuser(), now=self.clock, entropy=entropy
             )
@@ -302,15 +311,6 @@ class Box:
         """Whether a repository was set up in this very place before."""
         home = self.state.value(HOME_KEY)
         return home is not None and home["place"] == self.home
-
-    def _home_gone(self) -> PlaceNotFound:
-        return PlaceNotFound(
-            T("The backups that were in {place} are not there.", place=self.home),
-            safe=T("Nothing was written. What is in the cloud is unharmed.")
-            if self.has_vault and self.has_cloud
-            else T("Nothing was written."),
-            todo=T("Check that its disk is plugged in and mounted, then try again."),
-        )
 
     # Sources
 

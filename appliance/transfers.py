@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from appliance.state import State
-from appliance.storage.interface import Buffer, ObjectInfo, SendsInPieces, Storage, StorageError
+from appliance.storage.interface import Buffer, ObjectInfo, SendsInPieces, Storage, StorageError, Unlisted
+from appliance.storage.versions import LockMode, Version
 from appliance.storage.wrapper import StorageWrapper
 from appliance.text import T
 
@@ -206,6 +207,34 @@ class SwitchedStorage(StorageWrapper):
     def delete(self, key: str) -> None:
         self._require()
         self.inner.delete(key)
+
+    def unlisted(self) -> Unlisted:
+        self._require()
+        return super().unlisted()
+
+    def require_object_lock(self) -> None:
+        self._require()
+        super().require_object_lock()
+
+    def versions(self) -> Iterator[Version]:
+        self._require()
+        return super().versions()
+
+    def get_version(self, key: str, version: str) -> bytes:
+        self._require()
+        return super().get_version(key, version)
+
+    def protected_until(self, key: str, version: str) -> datetime | None:
+        self._require()
+        return super().protected_until(key, version)
+
+    def protect(self, key: str, version: str, mode: LockMode, until: datetime) -> None:
+        self._require()
+        super().protect(key, version, mode, until)
+
+    def delete_version(self, key: str, version: str) -> None:
+        self._require()
+        super().delete_version(key, version)
 
 
 class HoldWatch:

@@ -232,6 +232,12 @@ class Ledger:
         with self._lock:
             self._forget(key, deletion)
 
+    def version_deleted(self, size: int) -> None:
+        """An older version of `size` bytes is gone for good."""
+        with self._lock:
+            self._used -= size
+            self._beside = replace(self._beside, size=self._beside.size - size, objects=self._beside.objects - 1)
+
     def _let_go(self, key: str) -> None:
         """The object of `key`, if there is one, is deleted or replaced: its bytes are free, or an older version's."""
         size = self._sizes.pop(key, None)

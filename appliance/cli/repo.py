@@ -23,6 +23,7 @@ class RepoGroup(LazyGroup):
         "restore": "appliance.cli.repo_restore",
         "check": "appliance.cli.repo_check",
         "repair": "appliance.cli.repo_repair",
+        "undelete": "appliance.cli.repo_undelete",
         "forget": "appliance.cli.repo_upkeep",
         "prune": "appliance.cli.repo_upkeep",
         "make-room": "appliance.cli.repo_upkeep",

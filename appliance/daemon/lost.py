@@ -25,6 +25,11 @@ class Lost:
         rules = (terms.silent_changes, terms.removal)
         self._clause = next((rule.clause for rule in rules if rule is not None), None)
 
+    @property
+    def may_come_back(self) -> bool:
+        """Whether what others removed may be brought back now."""
+        return self._clause is None or self._again
+
     def look(self, vault: Repository, there: Collection[str]) -> RemovedFromCloud | None:
         """What is gone and must not come back by itself. Raises `CloudReplaced` where everything is; it is recorded."""
         if self._clause is None:

@@ -38,6 +38,9 @@ LAST_VERIFICATION = "verification.last"
 """How the last verification ended."""
 
 KEPT_BACK = "replication.kept-back"
+PROTECTION = "cloud.protection"
+"""What the last job on the cloud told of how its files are protected."""
+
 PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
 
 
@@ -148,6 +151,11 @@ class Memory:
         note = self._state.value(KEPT_BACK)
         return (error_from_json(note), datetime.fromisoformat(note["at"])) if note else None
 
+    def protection(self) -> tuple[dict[str, Any], datetime] | None:
+        """What the last job told of the cloud's protection, and when."""
+        note = self._state.value(PROTECTION)
+        return (note, datetime.fromisoformat(note["at"])) if note else None
+
     def _known(self, name: str, location: str) -> dict[str, Any]:
         known: dict[str, Any] = self._state.value(PLACES[name], {})
         return known if known.get("location") == location else {"location": location}
@@ -157,6 +165,9 @@ class Memory:
         if isinstance(request, (BackupJob, UpkeepJob)) and "home" in details:
             home = details["home"]
             self.measured_place(home["name"], home["location"], home, at)
+        if "protection" in details:
+            protection = details["protection"]
+            self._state.set_value(PROTECTION, protection and {**protection, "at": at.isoformat()})
         if isinstance(request, ReplicateJob) and "cloud" in details:
             cloud = details["cloud"]
             self.measured_place("cloud", cloud["location"], cloud, at)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from appliance.box import Box
 from appliance.daemon.alarms import alarm_problems
+from appliance.daemon.jobs import error_from_json
 from appliance.daemon.memory import Memory
 from appliance.status.model import Problem, Severity
 from appliance.text import T
@@ -16,10 +17,56 @@ def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
     """What the box remembers as problems."""
     yield from _hold_problems(box)
     yield from alarm_problems(box.state)
+    yield from _protection_problems(memory)
     kept_back = memory.kept_back()
     if kept_back is not None:
         error, at = kept_back
         yield Problem(error.code, Severity.ATTENTION, error.what, at, safe=error.safe, todo=error.todo)
+
+
+def _protection_problems(memory: Memory) -> Iterator[Problem]:
+    """That the cloud's files could not be protected longer, or that somebody else deleted or overwrote some."""
+    told = memory.protection()
+    if told is None:
+        return
+    note, at = told
+    if note["error"] is not None:
+        error = error_from_json(note["error"])
+        yield Problem(
+            "protection.failed",
+            Severity.ATTENTION,
+            T("The backups in the cloud could not be protected any longer than they are. {why}", why=error.what),
+            at,
+            safe=T("What is protected stays so until its date."),
+            todo=error.todo or T("The next job on the cloud tries again."),
+        )
+        return
+    brought_back = note.get("brought_back", 0)
+    others = note["deleted_by_others"] + note["replaced_by_others"]
+    if brought_back:
+        yield Problem(
+            "protection.brought-back",
+            Severity.ATTENTION,
+            T("{count} files of the backups had been deleted in the cloud, and not by this box.", count=brought_back),
+            at,
+            safe=T("They were protected and have been brought back."),
+            todo=_WHO,
+        )
+    if others:
+        yield Problem(
+            "protection.tampered",
+            Severity.ATTENTION,
+            T(
+                "{count} files of the backups are deleted or overwritten in the cloud, and not by this box.",
+                count=others,
+            ),
+            at,
+            safe=T("They are protected: they can be brought back."),
+            todo=T("Type: kurabako replicate --again, or without a vault kurabako repo undelete. {who}", who=_WHO),
+        )
+
+
+_WHO = T("Somebody has the cloud's access key: have the provider replace it, and put the new one into the settings.")
 
 
 def _hold_problems(box: Box) -> Iterator[Problem]:

@@ -7,8 +7,9 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,9 @@ from appliance.settings.retention import RetentionSettings
 from appliance.settings.secret import SecretFile
 from appliance.settings.verification import VerificationSettings
 from appliance.text import T
+
+if TYPE_CHECKING:
+    from appliance.protection import Protection
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
@@ -110,6 +114,9 @@ class CloudSettings(Section):
     part_limit: Annotated[Size, Field(ge=32 * 1024**2, le=5 * 1024**3)] = 200 * 1024**2
     upload_limit: Annotated[Size, Field(gt=0)] | None = None
     password_file: SecretFile | None = None
+    object_lock: Literal["governance", "compliance"] | None = None
+    object_lock_days: Annotated[int, Field(ge=2, le=36500)] = 30
+    object_lock_margin: Annotated[int, Field(ge=1)] = 10
 
     @field_validator("url")
     @classmethod
@@ -125,6 +132,23 @@ class CloudSettings(Section):
         if (self.access_key_id is None) != (self.secret_access_key_file is None):
             raise ValueError(T("access_key_id and secret_access_key_file belong together: set both or neither"))
         return self
+
+    @model_validator(mode="after")
+    def _margin(self) -> CloudSettings:
+        if self.object_lock_margin >= self.object_lock_days:
+            raise ValueError(T("object_lock_margin must be smaller than object_lock_days"))
+        return self
+
+    @property
+    def protection(self) -> Protection | None:
+        """How what is stored is protected from being deleted; None where it is not."""
+        if self.object_lock is None:
+            return None
+        from appliance.protection import Protection  # reading settings stays quick
+        from appliance.storage.versions import LockMode
+
+        days, margin = timedelta(days=self.object_lock_days), timedelta(days=self.object_lock_margin)
+        return Protection(LockMode(self.object_lock), days, margin)
 
     def key(self) -> tuple[str, str] | None:
         """The access key's id and secret; None without one, or while its file is not there."""

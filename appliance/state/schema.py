@@ -42,4 +42,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE traffic (month TEXT NOT NULL, bucket TEXT NOT NULL, sent INTEGER NOT NULL,"
         " received INTEGER NOT NULL, PRIMARY KEY (month, bucket)) STRICT, WITHOUT ROWID",
     ),
+    (
+        "CREATE TABLE protected (place TEXT NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL,"
+        " until INTEGER NOT NULL, PRIMARY KEY (place, key, version)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE let_go (place TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (place, key)) STRICT, WITHOUT ROWID",
+    ),
 )

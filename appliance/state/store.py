@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -257,6 +257,32 @@ class State:
             "UPDATE verified_packs SET verified_at = ?, damaged = ? WHERE place = ? AND pack = ?",
             (to_micros(at), int(not whole), place, pack),
         )
+
+    # What the cloud protects
+
+    def protected_until(self, place: str) -> dict[tuple[str, str], datetime]:
+        """Until when the versions in a place are protected, by key and version id, as far as is known."""
+        rows = self._read("SELECT key, version, until FROM protected WHERE place = ?", (place,))
+        return {(key, version): to_moment(until) for key, version, until in rows}
+
+    def note_protected(self, place: str, dates: Mapping[tuple[str, str], datetime], let_go: Collection[str]) -> None:
+        """Remembers these dates, and that of what the box deleted only `let_go` is still there; and nothing else."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM protected")
+            connection.executemany(
+                "INSERT INTO protected VALUES (?, ?, ?, ?)",
+                ((place, *name, to_micros(until)) for name, until in dates.items()),
+            )
+            connection.execute("DELETE FROM let_go")
+            connection.executemany("INSERT INTO let_go VALUES (?, ?)", ((place, key) for key in let_go))
+
+    def let_go(self, place: str) -> frozenset[str]:
+        """The keys that the box itself deleted in a place, and that may be there as older versions."""
+        return frozenset(key for (key,) in self._read("SELECT key FROM let_go WHERE place = ?", (place,)))
+
+    def note_let_go(self, place: str, key: str) -> None:
+        """Remembers that the box is about to delete a key."""
+        self._write("INSERT OR IGNORE INTO let_go VALUES (?, ?)", (place, key))
 
     # Directives
 

@@ -194,7 +194,8 @@ class StorageKind:
     or, for a URL or option that makes no sense, `ValueError` with a sentence. Opening contacts nobody.
 
     Option names in use: `access_key_id`, `secret_access_key`, `session_token`, `region`, `ca_file`,
-    `addressing` (`path`, `virtual`), `part_limit` (bytes), `create` (a folder may be created).
+    `addressing` (`path`, `virtual`), `part_limit` (bytes), `create` (a folder may be created), `object_lock` (an
+    `ObjectLock`; only to a storage that `KeepsVersions`, see `storage.versions`).
     """
 
     scheme: str

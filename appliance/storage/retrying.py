@@ -7,9 +7,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from appliance.storage.interface import Buffer, ObjectInfo, Storage, StorageError, Unlisted, unlisted
+from appliance.storage.versions import LockMode, Version, keeps_versions
 from appliance.storage.wrapper import StorageWrapper
 
 _log = logging.getLogger(__name__)
@@ -92,6 +94,26 @@ class RetryingStorage(StorageWrapper):
 
     def unlisted(self) -> Unlisted:
         return self._repeat("look for what is not listed", lambda: unlisted(self.inner))
+
+    def require_object_lock(self) -> None:
+        self._repeat("look for Object Lock", lambda: keeps_versions(self.inner).require_object_lock())
+
+    def versions(self) -> Iterator[Version]:
+        """At once, as a listing that breaks off is begun anew."""
+        return iter(self._repeat("list versions", lambda: list(keeps_versions(self.inner).versions())))
+
+    def get_version(self, key: str, version: str) -> bytes:
+        return self._repeat(f"get a version of {key}", lambda: keeps_versions(self.inner).get_version(key, version))
+
+    def protected_until(self, key: str, version: str) -> datetime | None:
+        versions = keeps_versions(self.inner)
+        return self._repeat(f"ask how long {key} is protected", lambda: versions.protected_until(key, version))
+
+    def protect(self, key: str, version: str, mode: LockMode, until: datetime) -> None:
+        self._repeat(f"protect {key}", lambda: keeps_versions(self.inner).protect(key, version, mode, until))
+
+    def delete_version(self, key: str, version: str) -> None:
+        self._repeat(f"delete a version of {key}", lambda: keeps_versions(self.inner).delete_version(key, version))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         objects = self.inner.list(prefix)  # refuses a wrong prefix here, not at the first step

@@ -21,4 +21,5 @@ def _open_storage(url: str, options: dict[str, Any]) -> Storage:
     from appliance_s3.place import parse_credentials, parse_place
     from appliance_s3.storage import S3Storage
 
-    return S3Storage(S3Client(parse_place(url, options), parse_credentials(options)))
+    client = S3Client(parse_place(url, options), parse_credentials(options))
+    return S3Storage(client, options.get("object_lock"))

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from appliance.storage.versions import LockMode, Version
+
 MAX_ELEMENTS = 100_000
 """Elements of one answer; a full page of a listing has some 8000."""
 MAX_DEPTH = 20
@@ -110,12 +112,9 @@ def _size(text: str) -> int:
 
 @dataclass(frozen=True)
 class Versions:
-    """A page of a listing of versions: sizes of those that are not the latest, and the markers of the next page.
+    """A page of a listing of versions, by the bucket's own keys, and the markers of the next page."""
 
-    A delete marker has no bytes, and is none of them.
-    """
-
-    older: tuple[tuple[str, int], ...]
+    entries: tuple[Version, ...]
     markers: tuple[str, ...] | None
 
 
@@ -124,14 +123,48 @@ def parse_versions(body: bytes) -> Versions:
     result = parse_xml(body, "ListVersionsResult")
     encoded = result.value("EncodingType") == "url"
     try:
-        older = tuple(
-            (unquote(entry.value("Key")) if encoded else entry.value("Key"), _size(entry.value("Size")))
-            for entry in result.all("Version")
-            if entry.value("IsLatest") != "true"
+        entries = tuple(
+            Version(
+                unquote(entry.value("Key")) if encoded else entry.value("Key"),
+                entry.value("VersionId"),
+                0 if entry.name == "DeleteMarker" else _size(entry.value("Size")),
+                entry.value("ETag"),
+                _moment(entry.value("LastModified")),
+                latest=entry.value("IsLatest") == "true",
+                marker=entry.name == "DeleteMarker",
+            )
+            for entry in result.children
+            if entry.name in ("Version", "DeleteMarker")
         )
     except ValueError as error:
-        raise MalformedAnswer("size is no number") from error
-    return Versions(older, _next(result, "NextKeyMarker", "NextVersionIdMarker"))
+        raise MalformedAnswer("size is no number, or LastModified no time") from error
+    return Versions(entries, _next(result, "NextKeyMarker", "NextVersionIdMarker"))
+
+
+def parse_object_lock(body: bytes) -> bool:
+    """An answer to GetObjectLockConfiguration: whether Object Lock is enabled."""
+    answer = parse_xml(body, "ObjectLockConfiguration", "GetObjectLockConfigurationResponse")
+    return answer.value("ObjectLockEnabled") == "Enabled"
+
+
+def retention(mode: LockMode, until: datetime) -> bytes:
+    """The body of PutObjectRetention."""
+    return (
+        f"<Retention><Mode>{mode.upper()}</Mode><RetainUntilDate>{timestamp(until)}</RetainUntilDate></Retention>"
+    ).encode()
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as S3 takes it, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_moment(text: str) -> datetime:
+    """A time of an answer. Raises `MalformedAnswer`."""
+    try:
+        return _moment(text)
+    except ValueError as error:
+        raise MalformedAnswer("no time") from error
 
 
 def parse_versioning(body: bytes) -> bool:

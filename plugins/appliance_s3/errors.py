@@ -27,6 +27,7 @@ from appliance.storage.interface import (
     StorageError,
     Unreachable,
 )
+from appliance.storage.versions import ObjectLockOff
 from appliance.text import T
 from appliance_s3.answers import Refusal
 from appliance_s3.place import Place
@@ -36,6 +37,7 @@ _CHECK_LINE = T("Check the cables, the router and the Internet connection.")
 _CHECK_KEYS = T("Check the access key ID and the secret access key in the settings.")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+_LOCK_MISSING = {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "ObjectLockNotEnabled"}
 _KEY_MISSING = {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "NotFound"}
 _UNKNOWN_KEY = {"InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
@@ -68,6 +70,12 @@ class KeyMissing(StorageError):
     code = ObjectNotFound.code
 
 
+class LockMissing(StorageError):
+    """The bucket has no Object Lock."""
+
+    code = ObjectLockOff.code
+
+
 class RangeRefused(StorageError):
     """The object ends before the range begins."""
 
@@ -93,6 +101,8 @@ def refused(answer: Answered, place: Place, now: datetime) -> StorageError:
         )
     if code in _KEY_MISSING:
         return KeyMissing(T("{host} does not have the file that was asked for.", host=place.host))
+    if code in _LOCK_MISSING:
+        return LockMissing(T("The bucket {bucket} has no Object Lock.", bucket=place.bucket), safe=_SAFE)
     if status == 416:
         return RangeRefused(T("A file at {host} is shorter than it should be.", host=place.host))
     if code in _SKEWED:

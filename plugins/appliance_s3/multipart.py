@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 
 from appliance.storage.interface import Buffer, StorageError, Unreachable
@@ -42,14 +43,14 @@ class MultipartUploads:
         self._left_over: list[Upload] = []
         self._swept = False
 
-    def put(self, key: str, data: Buffer) -> None:
+    def put(self, key: str, data: Buffer, headers: Mapping[str, str]) -> None:
         """Stores `data` in parts of `part_limit` bytes, larger ones where there would be too many."""
         self._tidy()
         self._require_none_left_over()
         object_key = self._place.object_key(key)
         url = self._place.object_url(key)
         try:
-            with self._client.send("POST", url, query={"uploads": ""}) as answer:
+            with self._client.send("POST", url, query={"uploads": ""}, headers=headers) as answer:
                 upload = Upload(object_key, parse_upload_id(answer.body()), self._client.now())
         except MalformedAnswer as error:
             raise not_s3(self._place) from error

@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 
 from appliance.storage.interface import (
@@ -22,11 +23,13 @@ from appliance.storage.interface import (
     Unlisted,
     check_key,
 )
-from appliance_s3.answers import MalformedAnswer, parse_page, parse_versioning, parse_versions
+from appliance.storage.versions import LockMode, ObjectLock, Version
+from appliance_s3.answers import MalformedAnswer, parse_page, timestamp
 from appliance_s3.client import Answer, S3Client
 from appliance_s3.errors import KeyMissing, RangeRefused, not_s3, too_short
 from appliance_s3.multipart import MultipartUploads
 from appliance_s3.place import DEFAULT_REGION
+from appliance_s3.versions import S3Versions
 
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
@@ -37,9 +40,11 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 class S3Storage:
     """Objects below a prefix of a bucket; thread-safe."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, object_lock: ObjectLock | None = None) -> None:
         self._client = client
         self._place = client.place
+        self._object_lock = object_lock
+        self._versions = S3Versions(client)
         self._uploads = MultipartUploads(client)
         self._lock = threading.Lock()
         self._bucket_is_there = not self._place.create
@@ -58,15 +63,25 @@ class S3Storage:
     def _put(self, key: str, data: Buffer, before: Callable[[int], None] | None) -> None:
         check_key(key)
         self._require_bucket()
-        size = memoryview(data).nbytes
+        size, headers = memoryview(data).nbytes, self._protection(key)
         if size > self._place.part_limit:
             if before is not None:
                 before(size)
-            self._uploads.put(key, data)
+            self._uploads.put(key, data, headers)
             return
-        with self._client.send("PUT", self._place.object_url(key), body=data, before=before) as answer:
+        with self._client.send("PUT", self._place.object_url(key), headers=headers, body=data, before=before) as answer:
             self._require_etag(answer)
             answer.body()
+
+    def _protection(self, key: str) -> dict[str, str]:
+        """The headers that protect what is put under `key`."""
+        until = self._object_lock.until(key) if self._object_lock else None
+        if self._object_lock is None or until is None:
+            return {}
+        return {
+            "x-amz-object-lock-mode": self._object_lock.mode.upper(),
+            "x-amz-object-lock-retain-until-date": timestamp(until),
+        }
 
     def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         check_key(key)
@@ -107,9 +122,27 @@ class S3Storage:
         """Older versions and the parts of unfinished uploads; none, where the server or the key does not let ask."""
         self._require_bucket()
         uploads, parts = self._asked(self._uploads.parts, (0, 0), "unfinished uploads")
-        keeps = self._asked(self._keeps_versions, False, "versioning")
-        versions, size = self._asked(self._older_versions, (0, 0), "older versions") if keeps else (0, 0)
+        keeps = self._asked(self._versions.are_kept, False, "versioning")
+        versions, size = self._asked(self._versions.older, (0, 0), "older versions") if keeps else (0, 0)
         return Unlisted(parts + size, uploads + versions, keeps)
+
+    def require_object_lock(self) -> None:
+        self._versions.require_object_lock()
+
+    def versions(self) -> Iterator[Version]:
+        return self._versions.list()
+
+    def get_version(self, key: str, version: str) -> bytes:
+        return self._versions.get(key, version)
+
+    def protected_until(self, key: str, version: str) -> datetime | None:
+        return self._versions.protected_until(key, version)
+
+    def protect(self, key: str, version: str, mode: LockMode, until: datetime) -> None:
+        self._versions.protect(key, version, mode, until)
+
+    def delete_version(self, key: str, version: str) -> None:
+        self._versions.delete(key, version)
 
     def delete(self, key: str) -> None:
         check_key(key)
@@ -192,32 +225,6 @@ class S3Storage:
                 raise
             _log.warning("%s: %s cannot be looked at: %s", self.location, about, error.what)
             return otherwise
-
-    def _keeps_versions(self) -> bool:
-        with self._client.send("GET", self._place.bucket_url, query={"versioning": ""}) as answer:
-            body = answer.body()
-        try:
-            return parse_versioning(body)
-        except MalformedAnswer as error:
-            raise not_s3(self._place) from error
-
-    def _older_versions(self) -> tuple[int, int]:
-        """How many older versions there are below the prefix, and their bytes."""
-        root = self._place.object_key("")
-        query = {"versions": "", "encoding-type": "url", "prefix": root}
-        count = total = 0
-        while True:
-            with self._client.send("GET", self._place.bucket_url, query=query) as answer:
-                body = answer.body()
-            try:
-                page = parse_versions(body)
-            except MalformedAnswer as error:
-                raise not_s3(self._place) from error
-            sizes = [size for key, size in page.older if key.startswith(root)]
-            count, total = count + len(sizes), total + sum(sizes)
-            if page.markers is None or page.markers == (query.get("key-marker"), query.get("version-id-marker")):
-                return count, total
-            query["key-marker"], query["version-id-marker"] = page.markers
 
     def _require_bucket(self) -> None:
         """Makes the bucket, once, if that is allowed and it is not there."""

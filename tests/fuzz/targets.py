@@ -152,7 +152,7 @@ def _listing(data: bytes) -> None:
 
 
 def _versions(data: bytes) -> None:
-    assert all(size >= 0 for _, size in parse_versions(data).older)
+    assert all(version.size >= 0 for version in parse_versions(data).entries)
 
 
 def _parts(data: bytes) -> None:
@@ -205,7 +205,7 @@ _UPLOADS = b"""<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextK
 </ListMultipartUploadsResult>"""
 _VERSIONS = b"""<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>
 <NextKeyMarker>k</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>
-<Version><Key>data%2Fa</Key><IsLatest>false</IsLatest><Size>12</Size></Version></ListVersionsResult>"""
+<Version><Key>data%2Fa</Key><VersionId>v</VersionId><IsLatest>false</IsLatest><LastModified>2026-11-21T08:00:00.000Z</LastModified><Size>12</Size></Version></ListVersionsResult>"""
 _PARTS = b"""<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker>
 <Part><PartNumber>1</PartNumber><Size>5</Size></Part><Part><PartNumber>2</PartNumber><Size>7</Size></Part>
 </ListPartsResult>"""

@@ -41,10 +41,10 @@ class S3Server:
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
 
-    def new_bucket(self) -> str:
+    def new_bucket(self, *, object_lock: bool = False) -> str:
         """Makes a bucket that nobody else uses, and gives its name."""
         name = f"bucket-{os.getpid()}-{next(_numbers)}"
-        self.client().create_bucket(Bucket=name)
+        self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=object_lock)
         return name
 
     def client(self) -> Any:

@@ -21,6 +21,7 @@ from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import BackupJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
+from appliance.daemon.work.protecting import protect
 from appliance.repository import Repository
 from appliance.sources.interface import Source
 from appliance.state import State
@@ -76,13 +77,17 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
                     cancelled=is_cancelled,
                 )
                 alarm = look_for_alarm(box, repository, job.source, report)
+            protection = None
+            if cloud is not None:
+                protection, _ = protect(box, cloud, on_progress, is_cancelled)
             home = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(repository.storage)}
             counted = {} if cloud is None else {"capacity": usage_of(box, cloud, repository), **_NOTHING_REFUSED}
     if report.snapshot is not None:
         Forgotten(box.state).note_source(job.source, report.snapshot.paths)
     if report.outcome is Outcome.DONE and report.snapshot is not None and report.snapshot.parent is None:
         rereads.done(job.source, box.clock())
-    return _backup_report(report, {"home": home, "alarm": alarm.id if alarm else None, **counted})
+    places = {"home": home, "alarm": alarm.id if alarm else None, "protection": protection, **counted}
+    return _backup_report(report, places)
 
 
 def _refused_name(rule: FileNames, name: bytes) -> Text | None:

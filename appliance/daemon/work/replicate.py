@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from appliance.box import Box
@@ -15,6 +16,7 @@ from appliance.daemon.jobs import JobReport, error_to_json
 from appliance.daemon.lost import Lost
 from appliance.daemon.requests import ReplicateJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
+from appliance.daemon.work.protecting import bring_back, protect
 from appliance.replication import ReplicationReport, mirror
 from appliance.repository import NotARepository, Repository, RepositoryLocked
 from appliance.repository.files import file_name
@@ -28,10 +30,11 @@ def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled
         return JobReport(Outcome.DONE, T("Backups go straight to the cloud; there is nothing to replicate."), 0)
     with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled):
         vault = box.open_home()
+        lost = Lost(box, again=job.again)
+        brought_back = bring_back(box, vault, on_progress) if lost.may_come_back else 0
         on_progress(Progress(T("Measuring what is in the cloud")))
         forgotten = Forgotten(box.state)
         with closing(vault.storage), closing(box.gated_cloud()) as cloud, vault.lock(now=box.clock):
-            lost = Lost(box, again=job.again)
             report = mirror(
                 vault,
                 cloud,
@@ -47,9 +50,13 @@ def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled
             lost.note(vault, there_now)
             if report.carried:
                 forgotten.carried({file_name(key) for key in there_now if key.startswith("snapshots/")})
+            protection, freed = protect(box, cloud, on_progress, is_cancelled)
+            report = replace(report, bytes_freed=report.bytes_freed + freed)
             capacity = usage_of(box, cloud, vault)
             there = {"location": box.cloud_location, **measure(cloud)}
-    return _replication_report(report, capacity, there)
+    if protection is not None:
+        protection["brought_back"] = brought_back
+    return _replication_report(report, {"capacity": capacity, "cloud": there, "protection": protection})
 
 
 @contextmanager
@@ -74,7 +81,7 @@ def _kept_back(report: ReplicationReport) -> dict[str, Any] | None:
     return error_to_json(error)
 
 
-def _replication_report(report: ReplicationReport, capacity: dict[str, Any], cloud: dict[str, Any]) -> JobReport:
+def _replication_report(report: ReplicationReport, figures: dict[str, Any]) -> JobReport:
     exit_code = report.problem.exit_code if report.problem is not None else EXIT_CODES[report.outcome]
     details = {
         "snapshots": list(report.snapshots),
@@ -97,7 +104,6 @@ def _replication_report(report: ReplicationReport, capacity: dict[str, Any], clo
         "deleted": report.deleted,
         "bytes_freed": report.bytes_freed,
         "kept_back": _kept_back(report),
-        "capacity": capacity,
-        "cloud": cloud,
+        **figures,
     }
     return JobReport(report.outcome, report.summary, int(exit_code), report.bytes_done, details, report.problem)

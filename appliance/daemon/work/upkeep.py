@@ -14,6 +14,7 @@ from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import UpkeepJob
 from appliance.daemon.retention import plan_box_forget
 from appliance.daemon.work.common import PATIENCE, Cancelled, OnProgress, measure
+from appliance.daemon.work.protecting import protect
 from appliance.errors import KurabakoError
 from appliance.repository import FileType, Repository, SnapshotNotFound
 from appliance.repository.files import file_name
@@ -40,6 +41,7 @@ def upkeep(box: Box, job: UpkeepJob, on_progress: OnProgress, is_cancelled: Canc
     with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled):
         home = open_for_upkeep(box)
         with closing(home.storage), home.lock(exclusive=True, now=box.clock):
+            used = _protected_usage(box, home)
             on_progress(Progress(T("Choosing what to forget")))
             plan, only_cloud = _plan_forget(box, home, job)
             # Noted before: what is deleted and not noted, the cloud would keep for ever.
@@ -51,22 +53,34 @@ def upkeep(box: Box, job: UpkeepJob, on_progress: OnProgress, is_cancelled: Canc
                     pruned = _prune(box, home, forgotten, _Watched(on_progress, is_cancelled))
                 except _Cancelled:
                     return cancelled()
+            freed, protection = pruned.bytes_freed, None
+            if used is not None and isinstance(home.storage, GatedStorage):
+                protection, _ = protect(box, home.storage, on_progress, is_cancelled)
+                freed = used - home.storage.ledger.usage.used
             figures = {"name": "vault" if box.has_vault else "cloud", "location": box.home, **measure(home.storage)}
     details = {
         "forgotten": sorted((*plan.ids, *only_cloud)),
         "packs_deleted": pruned.packs_deleted,
         "packs_written": pruned.packs_written,
-        "bytes_freed": pruned.bytes_freed,
+        "bytes_freed": freed,
         "leftovers": list(pruned.leftovers),
         "home": figures,
+        "protection": protection,
     }
     summary = T(
         "{count} snapshots were forgotten, and {size} are free in {place}.",
         count=len(plan.ids) + len(only_cloud),
-        size=format_size(max(0, pruned.bytes_freed)),
+        size=format_size(max(0, freed)),
         place=box.home,
     )
-    return JobReport(Outcome.DONE, summary, 0, max(0, pruned.bytes_freed), details)
+    return JobReport(Outcome.DONE, summary, 0, max(0, freed), details)
+
+
+def _protected_usage(box: Box, home: Repository) -> int | None:
+    """What counts in a home whose files cannot be deleted before their date; None where deleting frees their room."""
+    if box.has_vault or box.require_cloud().protection is None or not isinstance(home.storage, GatedStorage):
+        return None
+    return home.storage.ledger.usage.used
 
 
 def open_for_upkeep(box: Box) -> Repository:
