@@ -121,7 +121,7 @@ def test_a_designated_source_is_known_when_it_is_not_there(tmp_path: Path) -> No
 
 
 def test_the_reserve_is_a_small_part_of_the_capacity(tmp_path: Path) -> None:
-    assert _box(tmp_path, '[contract]\ncapacity = "1 GB"\n').reserve == 10_000_000
-    assert _box(tmp_path, '[contract]\ncapacity = "500 TB"\n').reserve == 1_000_000_000
-    assert _box(tmp_path, '[contract]\ncapacity = "1 GB"\nreserve = "5 MB"\n').reserve == 5_000_000
-    assert _box(tmp_path).reserve == 0
+    assert _box(tmp_path, '[contract]\ncapacity = "1 GB"\n').contract.reserve == 10_000_000
+    assert _box(tmp_path, '[contract]\ncapacity = "500 TB"\n').contract.reserve == 1_000_000_000
+    assert _box(tmp_path, '[contract]\ncapacity = "1 GB"\nreserve = "5 MB"\n').contract.reserve == 5_000_000
+    assert _box(tmp_path).contract.reserve == 0

@@ -100,7 +100,7 @@ def _sheet_of(box: Box, with_secret: bool) -> RecoverySheet:
     return replace(
         sheet,
         url=cloud.url,
-        access_key_id=cloud.access_key_id or "",
+        access_key_id=cloud.key_id() or "",
         secret=secret.read().get_secret_value().strip() if with_secret and secret is not None else "",
         region=cloud.region or "",
         ca_file=str(cloud.ca_file or ""),

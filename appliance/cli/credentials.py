@@ -92,13 +92,13 @@ def lock(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def _place(box: Box) -> tuple[Path, str]:
     cloud = box.settings.cloud
-    if cloud is None or cloud.access_key_id is None or cloud.secret_access_key_file is None:
+    if cloud is None or (name := cloud.key_id()) is None or cloud.secret_access_key_file is None:
         raise NoKey(
             T("The settings name no key of the cloud."),
             safe=T("Nothing was changed."),
             todo=T("Write access_key_id and secret_access_key_file into [cloud]."),
         )
-    return cloud.secret_access_key_file.path(), cloud.access_key_id
+    return cloud.secret_access_key_file.path(), name
 
 
 def _typed(name: str) -> str:

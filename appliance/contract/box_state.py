@@ -244,6 +244,15 @@ def _conditions(recorded: Recorded, case: Case) -> tuple[Condition, ...]:
     return ()
 
 
+SUSPENDED = (
+    T("The provider suspends the service from {begin} to {end}."),
+    T("The provider suspends the service from {begin} on."),
+)
+ENDED = T("The contract ended on {day}.")
+REASONED = T("{what} Reason given: {reason}")
+"""What is said of a suspension, of the end, and beside a reason that was given; to whom, is for who shows it."""
+
+
 def _suspension(suspension: Suspension, terms: Terms) -> Condition:
     forbids, only = _scope(suspension)
     rule = getattr(terms.suspension, suspension.suspension.value) if terms.suspension is not None else None
@@ -251,17 +260,13 @@ def _suspension(suspension: Suspension, terms: Terms) -> Condition:
     period = {"begin": shown(suspension.starts_at), "end": shown(suspension.ends_at)}
     provision = suspension.suspension is SuspensionKind.PROVISION
     if provision:
-        why = (
-            T("The provider suspends the service from {begin} to {end}.", **period)
-            if suspension.ends_at is not None
-            else T("The provider suspends the service from {begin} on.", **period)
-        )
+        why = Text(SUSPENDED[suspension.ends_at is None].message, period)
     elif suspension.ends_at is not None:
         why = T("The service is down for works or a fault from {begin} to {end}.", **period)
     else:
         why = T("The service is down for works or a fault since {begin}.", **period)
     if suspension.reason is not None:
-        why = T("{what} Reason given: {reason}", what=why, reason=suspension.reason)
+        why = Text(REASONED.message, {"what": why, "reason": suspension.reason})
     return Condition(
         BoxState.SUSPENDED_PROVISION if provision else BoxState.SUSPENDED_OPERATIONAL,
         why,
@@ -331,7 +336,7 @@ def _end(recorded: Recorded, case: Case) -> tuple[Condition, ...]:
     )
     ended = Condition(
         BoxState.ENDED,
-        T("The contract ended on {day}.", day=day),
+        Text(ENDED.message, {"day": day}),
         getattr(recorded.directive, "ground", None) or clause,
         since=off,
         todo=_after_the_end(case.terms),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 ERASED = "contract.erased"
 """The state's name for what was erased at the end of a contract; also a kind of evidence."""
+
+_KEY_SETTINGS = ("access_key_id", "secret_access_key_file")
+"""They stand in `[cloud]` both or not at all."""
 
 _CHUNK = 1024 * 1024
 
@@ -59,6 +62,12 @@ class EndOfContract:
     def _erase(self, plan: EndPlan, contract_id: str) -> None:
         erased: list[ErasedFile] = []
         failed: list[str] = []
+        if Erased.CREDENTIALS in plan.erase:
+            for name, taken in self._take_out_key():
+                if taken:
+                    erased.append(ErasedFile(Erased.CREDENTIALS.value, name, taken))
+                else:
+                    failed.append(name)
         for what, path in self._places(plan):
             try:
                 erased += [ErasedFile(what.value, str(file), size) for file, size in erase(path)]
@@ -76,11 +85,26 @@ class EndOfContract:
         self._box.agreement.record(ERASED, record)
         self._box.state.set_value(ERASED, record)
 
+    def _take_out_key(self) -> Iterator[tuple[str, int]]:
+        """Takes the key's id out of the settings; yields its name and the bytes that went, 0 where it cannot be."""
+        file, lines = self._box.settings.file, self._box.settings.lines
+        there = {name: lines[path] for name in _KEY_SETTINGS if (path := ("cloud", name)) in lines}
+        if "access_key_id" not in there:
+            return
+        try:
+            size = take_out(file, {line: f"{name} =" for name, line in there.items()})
+        except OSError as error:
+            logger.error("the key's id cannot be taken out of %s: %s", file, error)
+            size = 0
+        yield f"{file}: access_key_id", size
+
     def _places(self, plan: EndPlan) -> Iterator[tuple[Erased, Path]]:
         """What is to be erased, without anything that is the box's or the customer's own."""
         settings = self._box.settings
-        if Erased.CREDENTIALS in plan.erase and settings.cloud and settings.cloud.secret_access_key_file:
-            yield Erased.CREDENTIALS, settings.cloud.secret_access_key_file.path()
+        if Erased.CREDENTIALS in plan.erase and settings.cloud:
+            for file in (settings.cloud.access_key_id_file, settings.cloud.secret_access_key_file):
+                if file is not None:
+                    yield Erased.CREDENTIALS, file.path()
         if Erased.SOFTWARE not in plan.erase:
             return
         for path in settings.contract.provided:
@@ -122,6 +146,31 @@ def erase(path: Path) -> Iterator[tuple[Path, int]]:
         _overwrite(path, facts.st_size)
     path.unlink()
     yield path, facts.st_size
+
+
+def take_out(file: Path, lines: Mapping[int, str]) -> int:
+    """Takes lines, numbered from 1 and each beginning as is said, out of a file; the bytes that went. `OSError`.
+
+    The file is replaced as a whole, and what it was is overwritten. One that reads otherwise by now is left: 0.
+    """
+    content = file.read_bytes().splitlines(keepends=True)
+    for number, begins in lines.items():
+        if number > len(content) or not content[number - 1].decode("utf-8", "replace").lstrip().startswith(begins):
+            return 0
+    facts = file.stat()
+    beside = file.with_name(f".{file.name}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as new:
+        new.writelines(line for number, line in enumerate(content, 1) if number not in lines)
+        os.fchmod(new.fileno(), stat.S_IMODE(facts.st_mode))
+        if os.geteuid() == 0:
+            os.fchown(new.fileno(), facts.st_uid, facts.st_gid)
+        new.flush()
+        os.fsync(new.fileno())
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "wb", buffering=0) as old:
+        beside.replace(file)
+        old.write(bytes(facts.st_size))
+        os.fsync(old.fileno())
+    return sum(len(content[number - 1]) for number in lines)
 
 
 def _overwrite(path: Path, size: int) -> None:

@@ -22,6 +22,7 @@ from appliance.daemon.collecting import Collecting
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.counting import count
+from appliance.daemon.discreet import discreet
 from appliance.daemon.facts import Moment, gather, source_statuses
 from appliance.daemon.holds import Holds
 from appliance.daemon.jobs import JobReport
@@ -127,7 +128,7 @@ class Daemon:
         self.holds = Holds(self._box, self.supervisor)
         self.watcher = SourceWatcher(self._box, self._changed.set, self._something_plugged)
         self.board = Board(self._compose(None))
-        self.public_board = Board(public(self.board.current()))
+        self.public_board = Board(discreet(public(self.board.current())))
         control = ControlServer(self._box.settings.box.socket_path, Commands(self).table())
         await control.start()
         outputs, channels = await in_thread(self._find_outputs, "find outputs")
@@ -319,7 +320,7 @@ class Daemon:
             if replace(status, at=previous.at) == previous and status.at - previous.at < REFRESH:
                 return
             self.board.publish(status)
-            self.public_board.publish(public(status))
+            self.public_board.publish(discreet(public(status)))
             if not self._stopping and self.watcher.looked.is_set() and self._probed:
                 self._tell(status)
         except KurabakoError as error:

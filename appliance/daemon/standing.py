@@ -20,10 +20,13 @@ from appliance.directives import Taken
 from appliance.errors import KurabakoError
 from appliance.status.model import ContractEvent, ContractStatus, Problem, Severity
 from appliance.status.notices import TOLD
-from appliance.text import T
+from appliance.text import T, Text
 
 NEWS = timedelta(days=30)
 """How long an irregular directive is told of."""
+
+NOTICE = T("Notice of the provider: {subject} (counts from {moment}).")
+"""How a notice is told."""
 
 _PROBLEMS = {
     BoxState.ENDED: ("ending.ended", Severity.ATTENTION),
@@ -142,7 +145,7 @@ def _told(taken: Taken, terms: Terms) -> Problem:
     directive, since = taken.recorded.directive, shown(taken.effective_at)
     todo = None
     if isinstance(directive, Notice):
-        what = T("Notice of the provider: {subject} (counts from {moment}).", subject=directive.subject, moment=since)
+        what = Text(NOTICE.message, {"subject": directive.subject, "moment": since})
     else:
         assert isinstance(directive, TermsChange)
         version = directive.version.isoformat()

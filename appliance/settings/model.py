@@ -106,6 +106,7 @@ class CloudSettings(Section):
 
     url: str
     access_key_id: str | None = None
+    access_key_id_file: SecretFile | None = None
     secret_access_key_file: SecretFile | None = None
     region: str | None = None
     ca_file: AbsolutePath | None = None
@@ -129,7 +130,10 @@ class CloudSettings(Section):
 
     @model_validator(mode="after")
     def _key_pair(self) -> CloudSettings:
-        if (self.access_key_id is None) != (self.secret_access_key_file is None):
+        if self.access_key_id is not None and self.access_key_id_file is not None:
+            raise ValueError(T("write access_key_id or access_key_id_file, not both"))
+        with_id = self.access_key_id is not None or self.access_key_id_file is not None
+        if with_id != (self.secret_access_key_file is not None):
             raise ValueError(T("access_key_id and secret_access_key_file belong together: set both or neither"))
         return self
 
@@ -150,21 +154,27 @@ class CloudSettings(Section):
         days, margin = timedelta(days=self.object_lock_days), timedelta(days=self.object_lock_margin)
         return Protection(LockMode(self.object_lock), days, margin)
 
+    def key_id(self) -> str | None:
+        """The access key's id, from its file where it has one; None without a key. Raises `SettingsError`."""
+        if self.access_key_id_file is not None:
+            return self.access_key_id_file.read().get_secret_value().strip()
+        return self.access_key_id
+
     def key(self) -> tuple[str, str] | None:
         """The access key's id and secret; None without one, or while its file is not there."""
-        if self.access_key_id is None or self.secret_access_key_file is None:
+        files = [one for one in (self.access_key_id_file, self.secret_access_key_file) if one is not None]
+        if not files or not all(one.path().exists() for one in files):
             return None
-        if not self.secret_access_key_file.path().exists():
-            return None
-        return self.access_key_id, self.secret_access_key_file.read().get_secret_value()
+        return self.key_id() or "", files[-1].read().get_secret_value()
 
     def options(self) -> dict[str, Any]:
         """What `PluginManager.open_storage` is given; reads the secret, so it may raise `SettingsError`."""
         options: dict[str, Any] = {"part_limit": self.part_limit}
-        for name in ("access_key_id", "region", "ca_file", "addressing"):
+        for name in ("region", "ca_file", "addressing"):
             if (value := getattr(self, name)) is not None:
                 options[name] = str(value)
         if self.secret_access_key_file is not None:
+            options["access_key_id"] = self.key_id()
             options["secret_access_key"] = self.secret_access_key_file.read().get_secret_value()
         return options
 

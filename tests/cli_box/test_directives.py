@@ -36,7 +36,8 @@ def test_a_running_box_takes_directives_by_each_way_and_keeps_to_them(tmp_path: 
         directives={"every": 1},
     )
     fill(box.source)
-    page = f"http://127.0.0.1:{box.tables['web']['port']}/directives"
+    site = f"http://127.0.0.1:{box.tables['web']['port']}"
+    page = f"{site}/directives"
 
     def directive(kind: str, number: int, **says: Any) -> str:
         return provider.directive(kind, number=number, box=box_id(), issued_at=moment(), **says)
@@ -46,12 +47,25 @@ def test_a_running_box_takes_directives_by_each_way_and_keeps_to_them(tmp_path: 
         with served.client() as client:
             client.ask("install_entitlement", {"document": provider.signed(box=box_id(), capacity="5 MB")})
             assert state_of(served) == "active"
-            stop = directive("suspension", 1, suspension="provision", starts_at=moment(hours=-1), reason="未払い")
+            stop = directive(
+                "suspension",
+                1,
+                suspension="provision",
+                starts_at=moment(hours=-1),
+                reason="未払い",
+                reason_code="14-1-5",
+            )
             assert client.ask("take_directive", {"document": stop})["number"] == 1
         assert state_of(served) == "suspended_provision"
         refused = box.run("replicate")
         assert refused.code == 1
         assert "未払い" in refused.err
+        assert "未払い" in box.run("contract", "show").out + box.run("status").out, "the administrator is told why"
+        eventually(lambda: "suspends the service" in requests.get(f"{site}/?lang=en", timeout=60).text)
+        for path in ("/?lang=ja", "/api/status", "/api/status?lang=ja"):
+            shown = requests.get(site + path, timeout=60).text
+            assert "未払い" not in shown and "\\u672a\\u6255" not in shown, "and not everybody on the LAN"
+            assert "14-1-5" not in shown
         go = directive("resumption", 2, of=1, resumes_at=moment())
         answer = requests.post(page, files={"file": ("2.jws", go)}, timeout=60)
         assert (answer.status_code, state_of(served)) == (200, "active")
@@ -67,6 +81,9 @@ def test_a_running_box_takes_directives_by_each_way_and_keeps_to_them(tmp_path: 
         ("resumption", "page"),
         ("termination", "bucket"),
     ]
-    kinds = [json.loads(line)["kind"] for line in (tmp_path / "state" / "evidence.jsonl").read_bytes().splitlines()]
-    for kind, count in (("directive", 3), ("directive.refused", 1), ("state", 4), ("contract.erased", 1)):
+    entries = [*map(json.loads, (tmp_path / "state" / "evidence.jsonl").read_bytes().splitlines())]
+    kinds = [entry["kind"] for entry in entries]
+    for kind, count in (("directive", 3), ("directive.refused", 1), ("contract.erased", 1)):
         assert kinds.count(kind) == count, kinds
+    states = [entry["payload"]["state"] for entry in entries if entry["kind"] == "state"]
+    assert states[states.index("active") :] == ["active", "suspended_provision", "active", "ended"]

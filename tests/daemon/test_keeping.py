@@ -14,6 +14,7 @@ import pytest
 
 from appliance.agreement import NotAllowedNow
 from appliance.box import Box
+from appliance.daemon.ending import take_out
 from appliance.daemon.facts import Moment, gather
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.keeping import ContractKeeper
@@ -250,7 +251,15 @@ def test_KSG_15_a_termination_locks_the_cloud_and_touches_nothing_of_the_custome
         site.box.open_home().storage.close()
         (record,) = site.evidence("contract.erased")
         assert (record["clause"], record["failed"]) == ("20-1", [])
-        assert [(one["what"], one["path"]) for one in record["erased"]] == [("credentials", str(site.secret))]
+        config = site.folder / "config.toml"
+        assert [(one["what"], one["path"]) for one in record["erased"]] == [
+            ("credentials", f"{config}: access_key_id"),
+            ("credentials", str(site.secret)),
+        ]
+        assert "access_key" not in config.read_text()
+        again = Box.open(config, clock=lambda: site.now)
+        assert again.require_cloud().key() is None, "the settings are sound without them"
+        again.close()
         assert SECRET not in (site.folder / "state" / "evidence.jsonl").read_text()
         site.now += timedelta(days=1)
         keeper.look()
@@ -284,7 +293,7 @@ def test_MJS_21_the_end_erases_what_the_provider_gave_once_it_is_confirmed(site:
         assert not site.secret.exists()
         assert not site.software.exists()
         (record,) = site.evidence("contract.erased")
-        assert sorted(one["what"] for one in record["erased"]) == ["credentials", "software"]
+        assert sorted(one["what"] for one in record["erased"]) == ["credentials", "credentials", "software"]
         assert record["clause"] == "12-1"
         assert {file: file.read_bytes() for file in before} == before
 
@@ -304,7 +313,7 @@ def test_nothing_of_the_customers_is_erased_even_if_the_settings_call_it_the_pro
         await keeper.take(site.directive("termination", effective_on="2026-06-01"), "test")
         assert (len(files(site.folder / "vault")), len(files(site.source))) == before
         (record,) = site.evidence("contract.erased")
-        assert [one["what"] for one in record["erased"]] == ["credentials"]
+        assert [one["what"] for one in record["erased"]] == ["credentials", "credentials"]
 
     looped(work)
 
@@ -428,4 +437,27 @@ def test_a_device_that_is_suspended_and_resumed_has_the_replication_begin_anew(
         ]
 
     site.box.known_sources()
+    looped(work)
+
+
+def test_a_key_id_that_cannot_be_taken_out_is_told_and_one_in_a_file_is_erased(site: Site) -> None:
+    config = site.folder / "config.toml"
+    text = config.read_text()
+    assert take_out(config, {1: "url ="}) == 0
+    assert config.read_text() == text, "what reads otherwise by now is left"
+    key_id = site.folder / "key-id"
+    key_id.write_text("AKIAEXAMPLE")
+    key_id.chmod(0o600)
+    config.write_text(text.replace('access_key_id = "k"', f'access_key_id_file = "{key_id}"'))
+    site.box.close()
+    site.box = Box.open(config, clock=lambda: site.now)
+    assert site.box.require_cloud().key() == ("AKIAEXAMPLE", SECRET)
+    site.bought("ksg")
+
+    async def work() -> None:
+        await site.keeper().take(site.directive("termination", effective_on="2026-06-01"), "test")
+        (record,) = site.evidence("contract.erased")
+        assert [one["path"] for one in record["erased"]] == [str(key_id), str(site.secret)]
+        assert not key_id.exists()
+
     looped(work)
