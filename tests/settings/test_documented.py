@@ -127,3 +127,8 @@ def test_every_line_of_the_shipped_settings_can_be_used(tmp_path: Path) -> None:
     assert settings.cloud is not None
     assert settings.contract.capacity == 500 * 1000**3
     assert all(settings.plugins[name] != type(settings.plugins[name])() for name in ("folders", "console", "webhook"))
+
+
+def test_the_shipped_settings_show_every_table(models: dict[str, type[BaseModel]]) -> None:
+    shown = [line for line in uncommented() if line in models]
+    assert sorted(shown) == sorted(models)

@@ -242,17 +242,7 @@ class _Verification:
 
     def remember(self, name: str, report: Report) -> None:
         """For the Status, and as evidence; no path of a customer's file is in it."""
-        figures: dict[str, Any] = {
-            "report": name,
-            "place": self.place,
-            "at": report.ended_at.isoformat(),
-            "damages": report.damages_count,
-            "keeps_up": report.keeps_up,
-            "per_day": report.per_day,
-            "total_bytes": report.whole.bytes,
-            "verified_bytes": report.whole.verified_bytes,
-            "oldest_at": report.whole.oldest_at.isoformat() if report.whole.oldest_at else None,
-        }
+        figures = {**_figures(name, report), "at": report.ended_at.isoformat(), "damages": report.damages_count}
         self.box.state.set_value(LAST_VERIFICATION, figures)
         self.box.agreement.record(
             "verification",
@@ -270,6 +260,20 @@ def _box_id() -> str:
         return box_id()
     except NoIdentity:
         return ""
+
+
+def _figures(name: str, report: Report) -> dict[str, Any]:
+    """How the whole stands after this report."""
+    oldest = report.whole.oldest_at
+    return {
+        "report": name,
+        "place": report.place,
+        "total_bytes": report.whole.bytes,
+        "verified_bytes": report.whole.verified_bytes,
+        "oldest_at": oldest.isoformat() if oldest else None,
+        "keeps_up": report.keeps_up,
+        "per_day": report.per_day,
+    }
 
 
 def _job_report(name: str, report: Report, done: ReadBack) -> JobReport:
@@ -300,15 +304,9 @@ def _job_report(name: str, report: Report, done: ReadBack) -> JobReport:
             "{size} of {place} were read back and {files} files restored for trial; all of it is whole.", **values
         )
     details = {
-        "report": name,
-        "place": report.place,
+        **_figures(name, report),
         "packs": report.checked.packs,
         "bytes": report.checked.bytes,
-        "total_bytes": report.whole.bytes,
-        "verified_bytes": report.whole.verified_bytes,
-        "oldest_at": report.whole.oldest_at.isoformat() if report.whole.oldest_at else None,
-        "keeps_up": report.keeps_up,
-        "per_day": report.per_day,
         "restored": [{"path": one.path, "found": one.found} for one in report.restored],
         "damages_count": report.damages_count,
         "damages": [{"name": one.name, "what": T("It is damaged.").to_json()} for one in report.damages],
