@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -46,10 +46,11 @@ TargetOption = Annotated[
 
 @dataclass(frozen=True)
 class Invocation:
-    """What was said before the command: the settings file and the language."""
+    """What was said before the command: the settings file and the language. `printers` are those made for it."""
 
     config: Path = DEFAULT_CONFIG
     language: str = "en"
+    printers: list[Printer] = field(default_factory=list, compare=False)
 
 
 def invocation(context: typer.Context) -> Invocation:
@@ -59,4 +60,6 @@ def invocation(context: typer.Context) -> Invocation:
 
 def printer(context: typer.Context, as_json: bool) -> Printer:
     """The printer a command uses."""
-    return Printer(invocation(context).language, as_json=as_json)
+    made = Printer(invocation(context).language, as_json=as_json)
+    invocation(context).printers.append(made)
+    return made

@@ -156,9 +156,10 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     command = typer.main.get_command(app)
     if language != "en":
         translate_command(command, language)
+    invocation = Invocation(config, language)
     failure: KurabakoError | None
     try:
-        code = command.main(words, "kurabako", standalone_mode=False, obj=Invocation(config, language))
+        code = command.main(words, "kurabako", standalone_mode=False, obj=invocation)
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else ExitCode.DONE
@@ -173,7 +174,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except Exception as error:
         log.exception("an exception that should not have happened")
         failure = InternalError(error)
-    Printer(language, as_json="--json" in options).error(failure)
+    if not any(printer.has_document for printer in invocation.printers):  # one that ended early has told all there is
+        Printer(language, as_json="--json" in options).error(failure)
     return failure.exit_code
 
 

@@ -65,6 +65,11 @@ class Printer:
         self._stderr = stderr or sys.stderr
         self._documents = 0
 
+    @property
+    def has_document(self) -> bool:
+        """Whether the command's JSON document is printed."""
+        return bool(self._documents)
+
     def render(self, text: Text | str) -> str:
         """`text` in this printer's language, safe for a terminal; a sentence may have several lines, a name has one."""
         if isinstance(text, Text):

@@ -14,6 +14,7 @@ import fcntl
 import logging
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -61,6 +62,7 @@ class SecondProcess:
         self._requests, self._output = self._process.stdin, self._process.stdout
         for pipe in (self._requests, self._output):
             _widen(pipe)
+        os.set_blocking(self._requests.fileno(), False)
         self._answers: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
         self._gone = False
         self._was_needed = False
@@ -128,9 +130,23 @@ class SecondProcess:
         if self._gone:
             return
         try:
-            _write(self._requests, *parts)
-        except OSError:
+            for part in parts:
+                self._write_patiently(len(part).to_bytes(_LENGTH, "little"))
+                self._write_patiently(part)
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                log.warning("the second process takes nothing; it is ended")
             self.give_up()
+
+    def _write_patiently(self, data: Buffer) -> None:
+        """Raises `TimeoutError` when the other process takes nothing for too long, as one that is stopped does."""
+        left = memoryview(data).cast("B")
+        room = select.poll()
+        room.register(self._requests, select.POLLOUT)
+        while left:
+            if not room.poll(STALL_SECONDS * 1000):
+                raise TimeoutError
+            left = left[os.write(self._requests.fileno(), left) :]
 
     def _listen(self) -> None:
         try:

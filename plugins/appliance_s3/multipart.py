@@ -25,7 +25,7 @@ from appliance_s3.answers import (
 )
 from appliance_s3.client import S3Client
 from appliance_s3.errors import KeyMissing, broken_off, not_s3
-from appliance_s3.place import MAX_PARTS
+from appliance_s3.place import MAX_PAGES, MAX_PARTS
 
 STALE_AFTER = timedelta(hours=24)
 """An upload this old belongs to a run that was killed."""
@@ -91,7 +91,7 @@ class MultipartUploads:
     def _size(self, upload: Upload) -> int:
         query = {"uploadId": upload.id}
         total = 0
-        while True:
+        for _ in range(MAX_PAGES):
             try:
                 with self._client.send("GET", self._place.url(upload.key), query=query) as answer:
                     body = answer.body()
@@ -105,6 +105,7 @@ class MultipartUploads:
             if marker is None or marker == query.get("part-number-marker"):
                 return total
             query["part-number-marker"] = marker
+        raise not_s3(self._place)  # it would go on for ever
 
     def _require_none_left_over(self) -> None:
         """A new upload beside parts that could not be removed would take up more than its object."""
@@ -173,7 +174,7 @@ class MultipartUploads:
         prefix = f"{self._place.prefix}/" if self._place.prefix else ""
         query = {"uploads": "", "prefix": prefix}
         found: list[Upload] = []
-        while True:
+        for _ in range(MAX_PAGES):
             with self._client.send("GET", self._place.bucket_url, query=query) as answer:
                 body = answer.body()
             try:
@@ -184,3 +185,4 @@ class MultipartUploads:
             if markers is None or markers == (query.get("key-marker"), query.get("upload-id-marker")):
                 return found
             query["key-marker"], query["upload-id-marker"] = markers
+        raise not_s3(self._place)  # it would go on for ever

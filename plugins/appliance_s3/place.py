@@ -20,6 +20,8 @@ MIN_PART = 5 * 1024 * 1024
 """The smallest part S3 accepts, except for the last one (Amazon S3 multipart upload limits)."""
 MAX_PARTS = 10_000
 """The most parts one object may have (Amazon S3 multipart upload limits)."""
+MAX_PAGES = 5_000
+"""Pages of any listing that are read, each of a thousand entries at most: some 80 TB in packs."""
 DEFAULT_PART_LIMIT = 200 * 1024 * 1024
 DEFAULT_REGION = "us-east-1"
 

@@ -28,11 +28,14 @@ from appliance_s3.answers import MalformedAnswer, parse_page, timestamp
 from appliance_s3.client import Answer, S3Client
 from appliance_s3.errors import KeyMissing, RangeRefused, not_s3, too_short
 from appliance_s3.multipart import MultipartUploads
-from appliance_s3.place import DEFAULT_REGION
+from appliance_s3.place import DEFAULT_REGION, MAX_PAGES
 from appliance_s3.versions import S3Versions
 
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
+
+MAX_BARREN = 20
+"""Pages of a listing in a row without any key beyond those before: S3 lists in the order of keys."""
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
@@ -197,25 +200,26 @@ class S3Storage:
         self._require_bucket()
         below = self._place.object_key(prefix) if prefix else self._place.prefix
         query = {"list-type": "2", "encoding-type": "url", "prefix": f"{below}/" if below else ""}
-        seen: set[str] = set()
-        while True:
+        root, furthest, barren = self._place.object_key(""), "", 0
+        for _ in range(MAX_PAGES):
             with self._client.send("GET", self._place.bucket_url, query=query) as answer:
                 body = answer.body()
             try:
                 page = parse_page(body)
             except MalformedAnswer as error:
                 raise not_s3(self._place) from error
-            root = self._place.object_key("")
+            last = max((key for key, _ in page.objects), default="")
+            furthest, barren = (last, 0) if last > furthest else (furthest, barren + 1)
             for key, size in page.objects:
                 # Whatever lies below the prefix takes up what was contracted, whoever put it there.
                 if key.startswith(root) and key != root:
                     yield ObjectInfo(key.removeprefix(root), size)
             if page.next_token is None:
                 return
-            if page.next_token in seen:
-                raise not_s3(self._place)  # it would go round for ever
-            seen.add(page.next_token)
+            if barren >= MAX_BARREN or page.next_token == query.get("continuation-token"):
+                break
             query["continuation-token"] = page.next_token
+        raise not_s3(self._place)  # it would go on for ever
 
     def _asked(self, question: Callable[[], _Answer], otherwise: _Answer, about: str) -> _Answer:
         try:

@@ -19,11 +19,9 @@ from appliance_s3.answers import (
 )
 from appliance_s3.client import S3Client
 from appliance_s3.errors import KeyMissing, LockMissing, not_s3
+from appliance_s3.place import MAX_PAGES
 
 _Parsed = TypeVar("_Parsed")
-
-MAX_PAGES = 100_000
-"""Pages of a listing of versions that are read: a hundred million versions."""
 
 
 class S3Versions:

@@ -26,7 +26,7 @@ from appliance.storage.interface import (
     Unreachable,
 )
 from appliance_s3.client import MAX_ANSWER, Timeouts
-from appliance_s3.storage import S3Storage
+from appliance_s3.storage import MAX_BARREN, S3Storage
 from tests.plugins.appliance_s3.bad_server import (
     EMPTY,
     NO_UPLOADS,
@@ -221,6 +221,49 @@ class TestPassingTrouble:
         assert [info.size for info in patient(connect(server)).list("locks")] == [0, 1, 2, 3, 4]
         assert server.requests[1].query["continuation-token"] == "a/b+c="
         assert server.requests[1].query["prefix"] == "prefix/locks/"
+
+    def test_a_listing_that_never_ends(self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither one that says the same again under ever new tokens, nor one that always has more to say."""
+
+        def page(number: int, key: str) -> Reply:
+            more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{number}</NextContinuationToken>"
+            entry = f"<Contents><Key>prefix/{key}</Key><Size>1</Size></Contents>"
+            return reply(200, f"<ListBucketResult>{entry}{more}</ListBucketResult>")
+
+        same = serve(*(page(number, "a") for number in range(100)))
+        with pytest.raises(DamagedAnswer, match="does not answer as an S3 storage"):
+            list(connect(same).list())
+        assert len(same.requests) == MAX_BARREN + 1
+        monkeypatch.setattr("appliance_s3.storage.MAX_PAGES", 30)
+        new = serve(*(page(number, f"a{number:03}") for number in range(100)))
+        with pytest.raises(DamagedAnswer, match="does not answer as an S3 storage"):
+            list(connect(new).list())
+        assert len(new.requests) == 30
+
+    @pytest.mark.parametrize("what", ["versions", "uploads"])
+    def test_what_is_not_listed_and_never_ends(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        for module in ("versions", "multipart"):
+            monkeypatch.setattr(f"appliance_s3.{module}.MAX_PAGES", 5)
+        kept = reply(200, "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+        root, second = (
+            ("ListVersionsResult", "NextVersionIdMarker")
+            if what == "versions"
+            else ("ListMultipartUploadsResult", "NextUploadIdMarker")
+        )
+        pages = [
+            reply(
+                200,
+                f"<{root}><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>"
+                f"<{second}>{number}</{second}></{root}>",
+            )
+            for number in range(20)
+        ]
+        server = serve(*([NO_UPLOADS, kept] if what == "versions" else []), *pages)
+        with pytest.raises(DamagedAnswer, match="does not answer as an S3 storage"):
+            connect(server).unlisted()
+        assert len(server.requests) == 5 + (2 if what == "versions" else 0)
 
     def test_an_answer_that_does_not_come(self, serve: Serve, connect: Connect) -> None:
         server = serve()
