@@ -66,8 +66,11 @@ def program_for(fs_type: str) -> str | None:
     return shutil.which(name, path=_WHERE)
 
 
-def mount_by_fuse(node: str, fs_type: str) -> FuseMount:
-    """Mounts read-only what is on `node`, in this process's own mount namespace. Raises `CannotMount`."""
+def mount_by_fuse(node: str, fs_type: str, time_offset: int = 0) -> FuseMount:
+    """Mounts read-only what is on `node`, in this process's own mount namespace. Raises `CannotMount`.
+
+    `time_offset` as for `mount_read_only`; exfat-fuse heeds it, GRUB takes FAT's times for UTC.
+    """
     path = program_for(fs_type)
     if path is None:
         raise NoDriver.of(node, fs_type)
@@ -79,7 +82,7 @@ def mount_by_fuse(node: str, fs_type: str) -> FuseMount:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"},
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": _zone(time_offset)},
         )
         if not _is_mounted(place, program):
             program.kill()
@@ -90,6 +93,12 @@ def mount_by_fuse(node: str, fs_type: str) -> FuseMount:
             return FuseMount(detach_tree(place), program)
         finally:
             unmount(place)
+
+
+def _zone(ahead: int) -> str:
+    """The zone that is so many minutes ahead of UTC, as TZ has it: with the sign turned round."""
+    hours, minutes = divmod(abs(ahead), 60)
+    return f"BOX{'-' if ahead > 0 else '+'}{hours}:{minutes:02}"
 
 
 def _leave_namespace() -> None:

@@ -129,7 +129,7 @@ def _mount(request: Mapping[str, Any], fstab: Path) -> tuple[int, Callable[[], N
     try:
         return mount_read_only(node, fs_type, offset), _nothing
     except NoDriver:
-        fuse = mount_by_fuse(node, fs_type)
+        fuse = mount_by_fuse(node, fs_type, offset)
         return fuse.descriptor, fuse.end
 
 

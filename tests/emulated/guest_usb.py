@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,26 @@ def test_a_medium_that_nobody_can_write_to(site: Site, ports: Ports, tmp_path: P
     assert (found.details["file_system"], found.details["label"]) == (kind, "SHASHIN")
     assert contents(site, found) == CONTENT
     ports.pull(kind)
+
+
+def test_times_of_fat_are_of_the_boxs_zone(site: Site, ports: Ports, tmp_path: Path) -> None:
+    image, letter = GUEST_SHARED / "times.img", tmp_path / "letter.txt"
+    letter.write_text("written in Tokyo")
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    run("mkfs.vfat", "-n", "TENKEN", str(image))
+    run("env", "TZ=JST-9", "mcopy", "-m", "-i", str(image), str(letter), "::")
+    ports.plug("times", image, "SN-times")
+    site.wait_for("add", "SN-times")
+    found = site.find("SN-times")
+    assert found is not None
+    for zone, hours in (("Asia/Tokyo", 0), ("UTC", 9)):
+        source = appliance_disks.open_source(replace(site.context, timezone=zone), found, OpenOptions())
+        assert source is not None
+        (entry,) = source.scandir(())
+        source.close()
+        assert abs(entry.mtime_ns / 1e9 - hours * 3600 - letter.stat().st_mtime) <= 2
+    ports.pull("times")
 
 
 def contents(site: Site, found: FoundSource) -> dict[str, bytes]:

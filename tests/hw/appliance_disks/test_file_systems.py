@@ -9,6 +9,7 @@ import datetime
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def ntfs(image: Path, content: Path) -> None:
 
 def exfat(image: Path, content: Path) -> None:
     run("mkfs.exfat", "-L", "SHASHIN", empty(image, "8M"))
-    copied_in(image, content, "mount.exfat-fuse")
+    copied_in(image, content, "env", "TZ=UTC", "mount.exfat-fuse")
 
 
 def fat(image: Path, content: Path) -> None:
@@ -159,6 +160,38 @@ def test_what_was_written_is_read_and_nothing_changes(
         source.close()
     loops.detach(node)
     assert digest(image) == before
+
+
+def forget_zones(image: Path) -> None:
+    """Takes the zones out of an exFAT's times, as computers write it that know none (exFAT specification, 7.4.10)."""
+    data = bytearray(image.read_bytes())
+    for at in range(0, len(data) - 64, 32):
+        if (data[at], data[at + 32], data[at + 64]) != (0x85, 0xC0, 0xC1):
+            continue
+        data[at + 22 : at + 25] = bytes(3)
+        checksum = 0
+        for index, byte in enumerate(data[at : at + 32 * (1 + data[at + 1])]):
+            if index not in (2, 3):
+                checksum = ((checksum << 15 | checksum >> 1) + byte) & 0xFFFF
+        data[at + 2 : at + 4] = checksum.to_bytes(2, "little")
+    image.write_bytes(data)
+
+
+@pytest.mark.needs("mkfs.exfat", "exfat-fuse")
+@pytest.mark.parametrize(("zone", "hours"), [("Asia/Tokyo", 9), ("America/Caracas", -4), ("UTC", 0)])
+def test_times_of_a_clock_on_the_wall_are_of_the_boxs_zone(
+    context: PluginContext, loops: Loops, content: Path, tmp_path: Path, zone: str, hours: int
+) -> None:
+    image = tmp_path / "disk.img"
+    exfat(image, content)  # by a computer whose clock tells UTC
+    forget_zones(image)
+    node = loops.attach(image)
+    source = opened(replace(context, timezone=zone), node)
+    try:
+        entry = next(entry for entry in source.scandir(()) if entry.name == b"lower.txt")
+        assert abs(entry.mtime_ns / 1e9 + hours * 3600 - LEAP_DAY.timestamp()) <= 2
+    finally:
+        source.close()
 
 
 @pytest.mark.needs("mkfs.btrfs")
