@@ -9,6 +9,7 @@ import typer
 from appliance.cli.box_session import asked_or, opened_box
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.output import value_word
+from appliance.status.words import moment
 from appliance.text import T
 
 if TYPE_CHECKING:
@@ -48,10 +49,18 @@ def show(context: typer.Context, source: SourceArgument, as_json: JsonOption = F
     """Every value of its policy."""
     out = printer(context, as_json)
     with opened_box(context) as box:
-        found = box.find_source(source).found
-        resolved = box.policies.resolve(found)
+        known = box.find_source(source)
+        found, resolved, zone = known.found, box.policies.resolve(known.found), box.zone
         readers = resolved.policy.readers_for(found.medium)
-    out.document(_document(found, resolved))
+    out.document({**_document(found, resolved), "title": found.title, "designated": known.designated})
+    out.say(
+        T("{source} has been designated since {moment}.", source=found.title, moment=moment(known.designated_at, zone))
+        if known.designated_at is not None
+        else T("{source} is not designated: nothing of it is backed up.", source=found.title)
+    )
+    for text in (found.why_not, found.note):
+        if text is not None:
+            out.say(text)
     out.table(
         (T("Value"), T("Is"), T("From")),
         [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.policy import FIELDS
 from tests.support.daemon import BoxUnderTest
 
 pytestmark = pytest.mark.slow
@@ -66,3 +68,74 @@ def test_mistakes_of_the_settings_file_name_their_line(box: BoxUnderTest) -> Non
     keys = {one["key"] for one in box.json("settings", "show")["settings"]}
     assert {"policy.exclude", "policies[0].source", "policies[0].exclude"} <= keys
     assert "policies[0].settle" not in keys, "only what is written counts"
+
+
+EACH: dict[str, tuple[list[str], Any, list[str], str]] = {
+    # what is chosen, what is shown then, what is refused, and why
+    "start": (["arrival"], "arrival", ["sometimes"], "write one of 'schedule', 'arrival', 'both'"),
+    "schedule": (["02:00", "Sat 12:30"], ["02:00", "Sat 12:30"], ["25:00"], "write a time such as 02:00"),
+    "include": (["/写真/", "*.docx"], ["/写真/", "*.docx"], ["!a"], "write it under exclude"),
+    "exclude": (["*.iso", "!keep.iso"], ["*.iso", "!keep.iso"], ["a//b"], "between two slashes a name is missing"),
+    "presets": (["temporary"], ["temporary"], ["dust"], "temporary, recycle-bins, thumbnails, system"),
+    "settle": (["30"], 30, ["3601"], "write 3600 or less"),
+    "filename_policy": (["false"], False, ["perhaps"], "write true or false"),
+    "my_number": (["contained"], "contained", ["yes"], "write one of 'undeclared', 'none', 'contained'"),
+    "viewers": (["総務部", "経理部"], ["総務部", "経理部"], [""], "at least 1"),
+    "readers": (["4"], 4, ["33"], "write 32 or less"),
+    "read_limit": (["20 MB"], 20_000_000, ["fast"], "write a size such as"),
+    "keep": (["daily 7", "yearly all"], ["daily 7", "yearly all"], ["daily"], '"daily" is no rule'),
+    "on_page": (["false"], False, ["0.5"], "write true or false"),
+    "cross_file_systems": (["true"], True, ["all"], "write true or false"),
+    "previous_versions": (["always"], "always", ["often"], "write one of 'never', 'locked', 'always'"),
+    "reread_days": (["90"], 90, ["0"], "write 1 or more"),
+}
+
+
+def toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def test_every_value_can_be_chosen_taken_back_and_written_down_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    assert set(EACH) == set(FIELDS)
+    box = BoxUnderTest.make(tmp_path)
+    assert box.run_here("setup").code == 0
+    assert "is not designated" in box.run_here("sources", "show", box.source_id).out
+    assert box.run_here("sources", "designate", box.source_id).code == 0
+    assert "has been designated since" in box.run_here("sources", "show", box.source_id).out
+
+    def shown() -> Any:
+        return json.loads(box.run_here("sources", "show", box.source_id, "--json").out)
+
+    default = shown()
+    assert default["designated"] is True and set(default["policy"]) == set(FIELDS)
+    assert default["policy"]["read_limit"] is None
+    for name, (words, _, wrong, why) in EACH.items():
+        assert box.run_here("sources", "set", box.source_id, name, *words).code == 0
+        refused = box.run_here("sources", "set", box.source_id, name, *wrong)
+        assert (refused.code, why in refused.err) == (2, True), (name, refused.err)
+        assert f"{name} cannot be" in refused.err and "Nothing was changed" in refused.err
+    all_values = {name: value for name, (_, value, _, _) in EACH.items()}
+    assert shown()["policy"] == all_values
+    assert set(shown()["origins"].values()) == {"chosen"}
+    for name in EACH:
+        assert box.run_here("sources", "unset", box.source_id, name).code == 0
+    assert shown() == default
+
+    plain = box.config.read_text()
+    written = {name: words if isinstance(value, list) else words[0] for name, (words, value, _, _) in EACH.items()}
+    written |= {name: value for name, (_, value, _, _) in EACH.items() if isinstance(value, bool | int)}
+    for table, origin in (("[policy]", "settings"), ('[[policies]]\nsource = "folder:*"', "rule")):
+        values = "\n".join(f"{name} = {toml(value)}" for name, value in written.items())
+        box.config.write_text(f"{plain}\n{table}\n{values}\n")
+        assert shown()["policy"] == all_values
+        assert set(shown()["origins"].values()) == {origin}
+        wrongs = {name: wrong if isinstance(value, list) else wrong[0] for name, (_, value, wrong, _) in EACH.items()}
+        bad = [f"{name} = {toml(wrong)}" for name, wrong in wrongs.items()]
+        box.config.write_text("\n".join((plain, table, *bad)))
+        refused = box.run_here("settings", "check")
+        assert refused.code == 1
+        said = refused.err.splitlines()
+        lines = box.config.read_text().splitlines()
+        for wrong_line, (name, (_, _, _, why)) in zip(bad, EACH.items(), strict=True):
+            place = f"line {lines.index(wrong_line) + 1}"
+            assert any(place in line and why in line for line in said), (name, refused.err)
