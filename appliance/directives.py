@@ -6,13 +6,13 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from appliance.contract.clock import ClockUntrusted
-from appliance.contract.directive import KIND, Directive, Recorded, parse
-from appliance.contract.effect import Irregularity, effective_at, irregularities
+from appliance.contract.directive import KIND, Amendment, Directive, Recorded, parse
+from appliance.contract.effect import Irregularity, contract_day, effective_at, irregularities
 from appliance.contract.signature import verify
 from appliance.contract.taking import Replayed, require_takeable
 from appliance.contract.terms import Terms
@@ -42,6 +42,8 @@ class Taken:
     recorded: Recorded
     effective_at: datetime | None
     irregular: tuple[Irregularity, ...]
+    contract_from: date | None = None
+    """The day from which an amendment counts for the contract and its fees, where that is another than for the box."""
 
 
 class Directives:
@@ -128,7 +130,12 @@ class Directives:
 
     def _taken(self, recorded: Recorded) -> Taken:
         terms = self._terms()
-        return Taken(recorded, effective_at(recorded, terms), irregularities(recorded, terms))
+        return Taken(
+            recorded,
+            effective_at(recorded, terms),
+            irregularities(recorded, terms),
+            contract_day(recorded.directive, terms) if isinstance(recorded.directive, Amendment) else None,
+        )
 
     def _accept(self, document: str) -> Directive:
         if self._key_file is None:
@@ -195,6 +202,7 @@ def taken_to_json(taken: Taken) -> dict[str, Any]:
         "way": recorded.way,
         "received_at": recorded.received_at.isoformat(),
         "effective_at": taken.effective_at.isoformat() if taken.effective_at else None,
+        "contract_from": taken.contract_from.isoformat() if taken.contract_from else None,
         "irregular": [{"field": one.field, "why": str(one.why), "clause": one.clause} for one in taken.irregular],
     }
 

@@ -126,6 +126,8 @@ def _row(taken: Taken, zone: tzinfo) -> tuple[Any, ...]:
     since = taken.effective_at.astimezone(zone).strftime("%Y-%m-%d %H:%M") if taken.effective_at is not None else "–"
     received = recorded.received_at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
     remarks = [T("irregular: {why} ({clause})", why=one.why, clause=one.clause) for one in taken.irregular]
+    if taken.contract_from is not None:
+        remarks.append(T("for the contract and its fees from {day}", day=taken.contract_from.isoformat()))
     remark = Text("; ".join(f"{{r{n}}}" for n in range(len(remarks))), {f"r{n}": one for n, one in enumerate(remarks)})
     return recorded.number, DIRECTIVES[recorded.directive.kind], received, recorded.way, since, remark
 

@@ -95,6 +95,8 @@ def _amended(amendment: Amendment, received_at: datetime, terms: Terms, *, shrin
 
 def contract_day(amendment: Amendment, terms: Terms) -> date | None:
     """The day from which an amendment counts for the contract and its fees, where that is another than for the box."""
+    if isinstance(terms.change, ChangeAsStated):
+        return amendment.accepted_on or amendment.arrived_on if terms.change.fees_clause is not None else None
     day = amendment.effective_on or amendment.accepted_on
     if day is None or not isinstance(terms.change, ChangeNextMonth):
         return None

@@ -140,6 +140,8 @@ class ChangeAsStated(Rule):
     """
 
     rule: Literal["as_stated", "as_accepted", "as_confirmed"]
+    fees_clause: Clause | None = None
+    """Where the terms say that its fees count from the acceptance (受理) of its form."""
 
     def first(self, received: date, closed: frozenset[date]) -> None:
         """Nobody can say from the form alone."""

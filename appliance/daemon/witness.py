@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -56,7 +57,10 @@ def witness(
 
 
 def _restored(job_id: str, request: RestoreJob, report: JobReport) -> dict[str, Any]:
-    """Who had what restored, for what and whither; how much arrived, each file verified by its hash."""
+    """Who had what restored, for what and whither; how much arrived, each file verified by its hash.
+
+    The place is recorded by its digest: no path of a customer's is in the evidence, but a named place can be matched.
+    """
     return {
         "job": job_id,
         "purpose": request.purpose.value,
@@ -65,7 +69,7 @@ def _restored(job_id: str, request: RestoreJob, report: JobReport) -> dict[str, 
         "snapshot": request.snapshot,
         "from": "cloud" if request.cloud else "vault",
         "whole": not request.path,
-        "target": request.target,
+        "target": hashlib.sha256(request.target.encode("utf-8", "surrogateescape")).hexdigest(),
         "files": report.details.get("files", 0),
         "failures": report.details.get("failures_count", 0),
     }

@@ -1,15 +1,18 @@
 """Objects too large for one request, sent in parts.
 
 A part that is stored but belongs to no object yet is paid for and seen by no listing of objects. So nothing is
-left behind: a failed upload is aborted, one whose abort failed too is aborted at the next chance, and what a
-killed run left is found by its age.
+left behind: an upload that failed for good is aborted, one whose abort failed too is aborted at the next chance, and
+what a killed run left is found by its age. One that only broke off goes on at the part it lacks when it is put again;
+whoever looks for its object instead has given it up.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from appliance.storage.interface import Buffer, StorageError, Unreachable
@@ -33,6 +36,15 @@ STALE_AFTER = timedelta(hours=24)
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class _Begun:
+    """An upload that broke off: of which content, and the parts that are stored, in order."""
+
+    upload: Upload
+    digest: bytes
+    etags: list[str]
+
+
 class MultipartUploads:
     """The multipart uploads of one place; thread-safe."""
 
@@ -41,28 +53,65 @@ class MultipartUploads:
         self._place = client.place
         self._lock = threading.Lock()
         self._left_over: list[Upload] = []
+        self._begun: dict[str, _Begun] = {}
         self._swept = False
 
-    def put(self, key: str, data: Buffer, headers: Mapping[str, str]) -> None:
-        """Stores `data` in parts of `part_limit` bytes, larger ones where there would be too many."""
+    def put(
+        self, key: str, data: Buffer, headers: Mapping[str, str], before: Callable[[int], None] | None = None
+    ) -> None:
+        """Stores `data` in parts of `part_limit` bytes, larger ones where there would be too many.
+
+        `headers` go with the object; `before` hears of each part, in bytes, that is about to be sent.
+        """
         self._tidy()
         self._require_none_left_over()
-        object_key = self._place.object_key(key)
+        content = memoryview(data).cast("B")
         url = self._place.object_url(key)
+        begun = self._take_up(key, content) or self._begin(key, url, headers)
         try:
-            with self._client.send("POST", url, query={"uploads": ""}, headers=headers) as answer:
-                upload = Upload(object_key, parse_upload_id(answer.body()), self._client.now())
-        except MalformedAnswer as error:
-            raise not_s3(self._place) from error
-        try:
-            etags = self._send_parts(url, upload, memoryview(data).cast("B"))
-            self._complete(url, upload, etags)
-        except BaseException as error:
-            self._abort_or_remember(upload)
+            self._send_parts(url, begun, content, before or (lambda _: None))
+            self._complete(url, begun.upload, begun.etags)
+        except StorageError as error:
             if isinstance(error, KeyMissing):
                 # The server lost or ended the upload, and its parts with it: it can be sent from its beginning.
+                self._abort_or_remember(begun.upload)
                 raise broken_off(self._place) from error
+            if not error.transient:
+                self._abort_or_remember(begun.upload)
+                raise
+            begun.digest = _digest(content)
+            with self._lock:
+                self._begun[key] = begun
             raise
+        except BaseException:
+            self._abort_or_remember(begun.upload)
+            raise
+
+    def give_up(self, key: str) -> None:
+        """Aborts the upload of this object that broke off, if there is one. Raises `StorageError`; then it stays."""
+        with self._lock:
+            begun = self._begun.get(key)
+        if begun is not None:
+            self._abort(begun.upload)
+            with self._lock:
+                self._begun.pop(key, None)
+
+    def _begin(self, key: str, url: str, headers: Mapping[str, str]) -> _Begun:
+        try:
+            with self._client.send("POST", url, query={"uploads": ""}, headers=headers) as answer:
+                upload = Upload(self._place.object_key(key), parse_upload_id(answer.body()), self._client.now())
+        except MalformedAnswer as error:
+            raise not_s3(self._place) from error
+        return _Begun(upload, b"", [])
+
+    def _take_up(self, key: str, content: memoryview) -> _Begun | None:
+        """The upload of this very content that broke off; one of another content is aborted."""
+        with self._lock:
+            begun = self._begun.pop(key, None)
+        if begun is not None and begun.digest != _digest(content):
+            self._abort_or_remember(begun.upload)
+            return None
+        return begun
 
     def abort_stale(self) -> int:
         """Aborts every upload below the prefix that was begun longer ago than `STALE_AFTER`; their number."""
@@ -77,7 +126,14 @@ class MultipartUploads:
         return len(stale)
 
     def close(self) -> None:
-        """Aborts what could not be aborted before."""
+        """Aborts what broke off, and what could not be aborted before."""
+        with self._lock:
+            broken, self._begun = [begun.upload for begun in self._begun.values()], {}
+        for upload in broken:
+            self._abort_or_remember(upload)
+        self._abort_left_over()
+
+    def _abort_left_over(self) -> None:
         with self._lock:
             left, self._left_over = self._left_over, []
         for upload in left:
@@ -130,20 +186,23 @@ class MultipartUploads:
                 self.abort_stale()
             except StorageError as error:  # the key may lack this right; the upload itself does not need it
                 _log.warning("unfinished uploads of earlier runs could not be looked for: %s", error.what)
-        self.close()
+        self._abort_left_over()
 
-    def _send_parts(self, url: str, upload: Upload, data: memoryview) -> list[str]:
+    def _send_parts(self, url: str, begun: _Begun, data: memoryview, before: Callable[[int], None]) -> None:
+        """Sends the parts that are not stored yet."""
         size = max(self._place.part_limit, -(-data.nbytes // MAX_PARTS))
-        etags = []
         for number, begin in enumerate(range(0, data.nbytes, size), start=1):
-            query = {"partNumber": str(number), "uploadId": upload.id}
-            with self._client.send("PUT", url, query=query, body=data[begin : begin + size]) as answer:
+            if number <= len(begun.etags):
+                continue
+            part = data[begin : begin + size]
+            before(part.nbytes)
+            query = {"partNumber": str(number), "uploadId": begun.upload.id}
+            with self._client.send("PUT", url, query=query, body=part) as answer:
                 etag = answer.headers.get("etag")
                 answer.body()
             if not etag:
                 raise not_s3(self._place)
-            etags.append(etag)
-        return etags
+            begun.etags.append(etag)
 
     def _complete(self, url: str, upload: Upload, etags: list[str]) -> None:
         """S3 may answer 200 and tell an error in the body, so the body decides."""
@@ -186,3 +245,7 @@ class MultipartUploads:
                 return found
             query["key-marker"], query["upload-id-marker"] = markers
         raise not_s3(self._place)  # it would go on for ever
+
+
+def _digest(content: memoryview) -> bytes:
+    return hashlib.sha256(content).digest()

@@ -60,7 +60,7 @@ class S3Storage:
         self._put(key, data, None)
 
     def put_in_pieces(self, key: str, data: Buffer, before: Callable[[int], None]) -> None:
-        """`put`, held back or ended within the object (`SendsInPieces`). One that goes in parts is one piece."""
+        """`put`, held back or ended within the object (`SendsInPieces`). What goes in parts is sent part by part."""
         self._put(key, data, before)
 
     def _put(self, key: str, data: Buffer, before: Callable[[int], None] | None) -> None:
@@ -68,9 +68,7 @@ class S3Storage:
         self._require_bucket()
         size, headers = memoryview(data).nbytes, self._protection(key)
         if size > self._place.part_limit:
-            if before is not None:
-                before(size)
-            self._uploads.put(key, data, headers)
+            self._uploads.put(key, data, headers, before)
             return
         with self._client.send("PUT", self._place.object_url(key), headers=headers, body=data, before=before) as answer:
             self._require_etag(answer)
@@ -98,6 +96,7 @@ class S3Storage:
     def stat(self, key: str) -> ObjectInfo:
         check_key(key)
         self._require_bucket()
+        self._uploads.give_up(key)
         try:
             with self._client.send("HEAD", self._place.object_url(key)) as answer:
                 self._require_etag(answer)

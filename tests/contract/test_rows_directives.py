@@ -327,13 +327,16 @@ def test_DNT_09_an_option_ends_on_the_day_its_notice_arrives(provision: Provisio
     assert [str(one.ends_on) for one in after.options] == ["2026-06-10"]
 
 
-def test_DNT_10_days_a_change_needs_its_arrival_and_its_confirmation(provision: Provision) -> None:
+def test_DNT_10_a_change_needs_its_arrival_and_its_confirmation_and_is_charged_from_its_acceptance(
+    provision: Provision,
+) -> None:
     box = provision("dnet")
     form = {"capacity": None, "units": 2, "effective_on": None, "arrived_on": "2026-06-10"}
     open_one = box.told("2026-06-10 14:00", "amendment", **form)
     assert (open_one.effective_at, irregular(open_one)) == (None, [("confirmed_on", "19-4")])
     before = box.on("2026-06-14 23:59").entitlement
     done = box.told("2026-06-15 14:00", "amendment", confirmed_on="2026-06-15", **form)
+    assert str(done.contract_from) == "2026-06-10", "the fee counts from the acceptance of the form (28-6)"
     assert (done.effective_at, irregular(done)) == (at("2026-06-15 00:00"), [])
     after = box.on("2026-06-15 14:00").entitlement
     assert before is not None

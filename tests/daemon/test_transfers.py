@@ -88,7 +88,9 @@ def codes(box: BoxUnderTest) -> set[str]:
     return {problem["code"] for problem in box.json("status")["problems"]}
 
 
-def test_the_kill_switch_breaks_off_what_is_under_way(box: BoxUnderTest, line: StallingLine) -> None:
+def test_DNT_08_the_kill_switch_breaks_off_what_is_under_way_within_seconds(
+    box: BoxUnderTest, line: StallingLine
+) -> None:
     box.run("pause")
     with box.serving() as served:
         box.json("backup")

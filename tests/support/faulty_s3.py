@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -77,7 +78,9 @@ class FaultyS3:
     checked. A stalled request is answered when `close` is called, so the client's patience should be short.
     """
 
-    def __init__(self, choose: Callable[[Asked], Fault] = lambda asked: Fault.NONE) -> None:
+    def __init__(
+        self, choose: Callable[[Asked], Fault] = lambda asked: Fault.NONE, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.choose = choose
         self.objects: dict[str, bytes] = {}
         self.met: dict[Fault, int] = {}
@@ -107,7 +110,9 @@ class FaultyS3:
                 pass  # clients here hang up on purpose
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -283,6 +288,8 @@ def _hung_up(handler: BaseHTTPRequestHandler) -> bool:
     Its request is as good as lost then: done now, it would overtake what the client did since.
     """
     try:
+        if isinstance(handler.connection, ssl.SSLSocket):
+            return False  # cannot be asked without reading
         return handler.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False

@@ -541,10 +541,15 @@ class TestMultipart:
         assert [len(request.body) for request in server.requests[2:4]] == [6 * MIB, 6 * MIB]
 
     @pytest.mark.parametrize("trouble", [refusal(403, "AccessDenied"), refusal(503, "SlowDown"), raw(b""), reply(200)])
-    def test_a_part_that_fails_aborts_the_upload(self, serve: Serve, connect: Connect, trouble: Reply) -> None:
+    def test_an_upload_whose_part_fails_is_aborted_in_the_end(
+        self, serve: Serve, connect: Connect, trouble: Reply
+    ) -> None:
         server = serve(NO_UPLOADS, BEGUN, reply(200, etag="a"), trouble, EMPTY)
-        with pytest.raises(StorageError):
-            self.put(connect(server, part_limit=5 * MIB))
+        storage = connect(server, part_limit=5 * MIB)
+        with pytest.raises(StorageError) as caught:
+            self.put(storage)
+        assert (self.calls(server)[-1][0] == "PUT") is caught.value.transient, "what may go on waits for that"
+        storage.close()
         assert self.calls(server)[-1] == ("DELETE", {"uploadId": "id-1"})
 
     @pytest.mark.parametrize(
@@ -561,9 +566,11 @@ class TestMultipart:
     ) -> None:
         parts = [reply(200, etag="e")] * 3
         server = serve(NO_UPLOADS, BEGUN, *parts, answer, EMPTY)
+        storage = connect(server, part_limit=5 * MIB)
         with pytest.raises(StorageError) as caught:
-            self.put(connect(server, part_limit=5 * MIB))
+            self.put(storage)
         assert caught.value.transient is transient
+        storage.close()
         assert self.calls(server)[-1] == ("DELETE", {"uploadId": "id-1"})
 
     def test_an_abort_that_fails_is_made_up_for(self, serve: Serve, connect: Connect) -> None:
@@ -574,14 +581,49 @@ class TestMultipart:
         storage.close()
         assert self.calls(server)[-2:] == [("DELETE", {"uploadId": "id-1"})] * 2
 
-    def test_a_repeated_put_first_clears_up(self, serve: Serve, connect: Connect) -> None:
+    def test_a_repeated_put_goes_on_at_the_part_that_is_missing(self, serve: Serve, connect: Connect) -> None:
         server = serve(
-            *(NO_UPLOADS, BEGUN, refusal(503, "SlowDown"), refusal(503, "SlowDown")),
-            *(EMPTY, BEGUN, *[reply(200, etag="e")] * 3, DONE),
+            *(NO_UPLOADS, BEGUN, reply(200, etag="a"), raw(b""), refusal(503, "SlowDown")),
+            *(
+                reply(200, etag="b"),
+                refusal(500, "InternalError"),
+                reply(200, etag="c"),
+                refusal(503, "SlowDown"),
+                DONE,
+            ),
         )
         patient(connect(server, part_limit=5 * MIB)).put(PACK, bytes(12 * MIB))  # type: ignore[arg-type]
+        parts = [query["partNumber"] for method, query in self.calls(server) if method == "PUT"]
+        assert parts == ["1", "2", "2", "2", "3", "3"]
+        assert [method for method, _ in self.calls(server)].count("POST") == 3, "one is begun, and completed twice"
+        assert all(f"<ETag>{etag}</ETag>".encode() in server.requests[-1].body for etag in "abc")
+
+    def test_another_content_of_the_same_name_begins_anew(self, serve: Serve, connect: Connect) -> None:
+        server = serve(
+            *(NO_UPLOADS, BEGUN, reply(200, etag="a"), refusal(503, "SlowDown")),
+            *(EMPTY, BEGUN, *[reply(200, etag="e")] * 3, DONE),
+        )
+        storage = connect(server, part_limit=5 * MIB)
+        with pytest.raises(StorageError):
+            self.put(storage)
+        storage.put(PACK, bytes(11 * MIB) + b"x")
         methods = [method for method, _ in self.calls(server)]
-        assert methods == ["GET", "POST", "PUT", "DELETE", "DELETE", "POST", "PUT", "PUT", "PUT", "POST"]
+        assert methods == ["GET", "POST", "PUT", "PUT", "DELETE", "POST", "PUT", "PUT", "PUT", "POST"]
+
+    def test_whoever_looks_for_the_object_has_given_the_upload_up(self, serve: Serve, connect: Connect) -> None:
+        server = serve(
+            *(NO_UPLOADS, BEGUN, reply(200, etag="a"), refusal(503, "SlowDown")),
+            *(refusal(503, "SlowDown"), EMPTY, refusal(404, "NoSuchKey"), refusal(404, "NoSuchKey")),
+        )
+        storage = connect(server, part_limit=5 * MIB)
+        with pytest.raises(StorageError):
+            self.put(storage)
+        with pytest.raises(StorageError) as caught:
+            storage.stat(PACK)
+        assert caught.value.transient, "while the parts are there, nobody may believe that nothing is"
+        with pytest.raises(ObjectNotFound):
+            storage.stat(PACK)
+        assert [method for method, _ in self.calls(server)][4:] == ["DELETE", "DELETE", "HEAD", "GET"]
 
     def test_a_key_that_may_not_look_for_leftovers_may_still_upload(self, serve: Serve, connect: Connect) -> None:
         server = serve(refusal(403, "AccessDenied"), BEGUN, *[reply(200, etag="e")] * 3, DONE)

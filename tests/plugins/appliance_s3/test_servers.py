@@ -69,8 +69,10 @@ class TestMultipart:
         monkeypatch.setattr(storage._client, "send", broken_line)
         with pytest.raises(StorageError, match="line is down"):
             storage.put(PACK, pattern(12 * MIB))
-        assert "Uploads" not in server.client().list_multipart_uploads(Bucket=bucket)
         assert list(storage.list()) == []
+        assert storage.unlisted().size == 5 * MIB, "the part waits for the put to be repeated"
+        storage.close()
+        assert "Uploads" not in server.client().list_multipart_uploads(Bucket=bucket)
 
     def test_what_a_killed_run_left_is_cleared_away(
         self, server: S3Server, connect: Connect, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,161 @@
+"""The line to the provider's servers under the terms: what is spoken, how patiently, and what a reset costs."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.box import Box
+from appliance.contract.box_state import BoxState
+from appliance.daemon.facts import Moment, gather
+from appliance.daemon.requests import ReplicateJob
+from appliance.status.compose import compose
+from appliance.status.model import Outcome
+from appliance.status.notices import notices
+from appliance.storage import RetryingStorage
+from tests.daemon.test_contracted_box import Contracted, japan, make
+from tests.support.authority import Authority
+from tests.support.faulty_s3 import Asked, Fault, FaultyS3
+
+__all__ = ["make"]
+
+Make = Callable[..., Contracted]
+Serve = Callable[..., FaultyS3]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    servers: list[FaultyS3] = []
+
+    def started(*words: Any, **options: Any) -> FaultyS3:
+        servers.append(FaultyS3(*words, **options))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """The pauses before repetitions, by thread; nobody waits."""
+    found: list[tuple[str, float]] = []
+
+    def sleep(seconds: float) -> None:
+        found.append((threading.current_thread().name, seconds))
+
+    defaults = RetryingStorage.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "sleep", sleep)
+    monkeypatch.setitem(defaults, "random", lambda: 1.0)
+    return found
+
+
+def at(one: Contracted, endpoint: str, *more: str) -> None:
+    """The box with its cloud at a server."""
+    one.cloud = f"s3:{endpoint}/bucket/box"
+    one.box.close()
+    one.open()
+    secret = one.folder / "s3-secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    keys = "\n".join(['access_key_id = "key"', f'secret_access_key_file = "{secret}"', *more])
+    config = one.box.settings.file
+    config.write_text(config.read_text().replace("[[folders]]", f"{keys}\n[[folders]]", 1))
+    one.box.close()
+    one.box = Box.open(config, clock=lambda: one.now)
+
+
+def test_MJS_04_only_https_with_a_sound_certificate_is_spoken_and_nothing_is_tried_instead(
+    make: Make, serve: Serve, tmp_path: Path
+) -> None:
+    one = make("mjs", org_string="bucket")
+    one.fill(1000)
+    plain = serve()
+    at(one, plain.endpoint)
+    standing = one.box.contract.standing
+    assert standing.first is not None
+    assert (standing.state, standing.first.clause) == (BoxState.HOLD_CONFIG, "別紙A 1.3-2")
+    assert one.do(ReplicateJob()).outcome is Outcome.FAILED
+    assert plain.met == {}, "no request was made"
+    authority = Authority(tmp_path)
+    for days, why in (((-10, -5), "expired"), ((5, 10), "not yet valid")):
+        server = serve(tls=authority.server(days=days))
+        at(one, server.endpoint, f'ca_file = "{authority.file}"')
+        report = one.do(ReplicateJob())
+        assert report.outcome is Outcome.FAILED and why in str(report.summary)
+        assert server.met == {}
+    sound = serve(tls=authority.server())
+    at(one, sound.endpoint, f'ca_file = "{authority.file}"')
+    assert one.backup().outcome is one.do(ReplicateJob()).outcome is Outcome.DONE
+    assert sound.objects
+
+
+def test_MJS_17_connections_reset_for_three_minutes_cost_only_the_part_that_was_missing(
+    make: Make, serve: Serve, pauses: list[tuple[str, float]], tmp_path: Path
+) -> None:
+    objects = {"clause": "別紙A 1.3-5", "single_put_max": "6 MB", "multipart_max": "5 TB"}
+    one = make("mjs", org_string="bucket", overrides={"objects": objects})
+    sent: Counter[tuple[str, Fault]] = Counter()
+    begun: list[Asked] = []
+
+    def choose(asked: Asked) -> Fault:
+        """From the second part on everything is reset, until three minutes have been waited."""
+        if asked.what == "part" and asked.method == "PUT":
+            begun.append(asked)
+        reset = len(begun) >= 2 and sum(seconds for _, seconds in pauses) < 180
+        fault = Fault.LOST if reset else Fault.NONE
+        if asked.what == "part" and asked.method == "PUT":
+            sent[asked.key, fault] += 1
+        return fault
+
+    authority = Authority(tmp_path)
+    server = serve(choose, tls=authority.server())
+    at(one, server.endpoint, f'ca_file = "{authority.file}"')
+    one.fill(20_000_000)
+    before = compose(gather(one.box, Moment(one.now)), one.now)
+    kinds, result, _, _ = one.run(japan(2026, 6, 10, 2))
+    assert (kinds, result) == (["backup", "replicate"], "done")
+    assert sum(seconds for _, seconds in pauses) >= 180
+    parts = sum(-(-len(data) // 6_000_000) for key, data in server.objects.items() if len(data) > 6_000_000)
+    assert sum(count for (_, fault), count in sent.items() if fault is Fault.NONE) == parts >= 3, "no part went twice"
+    assert server.unfinished_bytes == 0
+    after = compose(gather(one.box, Moment(one.now)), one.now)
+    assert [
+        each.code for each in notices(before, after) if each.code.startswith(("replicate", "cloud", "matter"))
+    ] == []
+
+
+def test_DNT_17_a_server_that_says_slow_down_is_met_with_longer_and_longer_pauses_by_few_at_once(
+    make: Make, serve: Serve, pauses: list[tuple[str, float]]
+) -> None:
+    refused = 0
+
+    def choose(asked: Asked) -> Fault:
+        nonlocal refused
+        if asked.method == "PUT" and asked.key.startswith("box/data/") and refused < 40:
+            refused += 1
+            return Fault.SLOW_DOWN
+        return Fault.NONE
+
+    server = serve(choose)
+    port = server.endpoint.rpartition(":")[2]
+    one = make("dnet", cloud_arranged_by="customer", protocols=[f"http:{port}"])
+    at(one, server.endpoint)
+    for seed in range(6):
+        one.fill(17_000_000, seed=seed + 1)
+        assert one.backup().outcome is Outcome.DONE
+    assert one.do(ReplicateJob()).outcome is Outcome.DONE
+    assert server.met[Fault.SLOW_DOWN] == 40 == len(pauses)
+    by_thread: dict[str, list[float]] = {}
+    for thread, seconds in pauses:
+        by_thread.setdefault(thread, []).append(seconds)
+    assert 1 < len(by_thread) <= 4, "so many at once at most"
+    for waited in by_thread.values():
+        assert waited[:6] == [0.5, 1, 2, 4, 8, 16][: len(waited)], "each pause may be twice the one before"
+        assert max(waited) <= 30
