@@ -10,7 +10,7 @@ import typer
 from appliance.cli.box_session import opened_box
 from appliance.cli.context import JsonOption, printer
 from appliance.errors import ExitCode, KurabakoError
-from appliance.status.words import forecast
+from appliance.status.words import forecast, provider_difference
 from appliance.text import T, Text
 from appliance.units import format_size, parse_size
 
@@ -94,6 +94,7 @@ def _lines(now: CapacityNow, zone: ZoneInfo) -> Iterator[Text]:
             bytes=f"{status.provider_bytes:,}",
             moment=status.provider_at.astimezone(zone).strftime("%Y-%m-%d %H:%M"),
         )
+        yield provider_difference(status.provider_more_bytes or 0)
     if status.contract:
         yield T("The provider signed this capacity for contract {contract}.", contract=status.contract)
     else:

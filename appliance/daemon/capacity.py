@@ -89,6 +89,7 @@ def capacity_status(box: Box, contract: Contract) -> CapacityStatus | None:
         stored_bytes=usage.used_bytes if usage else None,
         provider_bytes=provider.stored if provider else None,
         provider_at=provider.at if provider else None,
+        provider_more_bytes=provider.stored - provider.own if provider else None,
         full_on=forecast.full_on,
         apply_by=apply_by(contract.terms, contract.entitlement, forecast.full_on) if forecast.full_on else None,
         forecast=forecast.unknown.value if forecast.unknown else "",

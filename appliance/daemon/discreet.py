@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from appliance.contract.box_state import ENDED, REASONED, SUSPENDED
 from appliance.daemon.standing import NOTICE
 from appliance.status.model import ContractEvent, ContractStatus, Status
+from appliance.status.public import public
 from appliance.text import T, Text
 
 _Shown = TypeVar("_Shown")
@@ -22,9 +23,10 @@ _WITH_CLAUSE = {one.message for one in (*SUSPENDED, ENDED)}
 _HEARD = T("The provider has written to the administrator of this box.")
 
 
-def discreet(status: Status) -> Status:
-    """The Status without reasons."""
-    return status if status.contract is None else _discreet(status)
+def on_page(status: Status) -> Status:
+    """The Status without reasons, and without the sources that are kept off the page."""
+    shown = public(status)
+    return shown if shown.contract is None else _discreet(shown)
 
 
 def _discreet(shown: _Shown) -> _Shown:

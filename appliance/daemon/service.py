@@ -22,7 +22,7 @@ from appliance.daemon.collecting import Collecting
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
 from appliance.daemon.counting import count
-from appliance.daemon.discreet import discreet
+from appliance.daemon.discreet import on_page
 from appliance.daemon.facts import Moment, gather, source_statuses
 from appliance.daemon.holds import Holds
 from appliance.daemon.jobs import JobReport
@@ -40,6 +40,7 @@ from appliance.daemon.standalone import new_job_id
 from appliance.daemon.starts import Starts
 from appliance.daemon.supervisor import Job, Supervisor
 from appliance.daemon.telling import Telling
+from appliance.daemon.usage import UsageWatch
 from appliance.daemon.watcher import SETTLE, SourceWatcher
 from appliance.daemon.ways import DirectiveWays
 from appliance.daemon.witness import witness, witness_interrupted
@@ -52,7 +53,6 @@ from appliance.status.compose import compose
 from appliance.status.model import Outcome, Problem, Progress, Severity, SourceStatus, Status
 from appliance.status.notices import may_unplug, notices
 from appliance.status.outputs import NotificationChannel, StatusOutput
-from appliance.status.public import public
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Daemon:
         self.holds = Holds(self._box, self.supervisor)
         self.watcher = SourceWatcher(self._box, self._changed.set, self._something_plugged)
         self.board = Board(self._compose(None))
-        self.public_board = Board(discreet(public(self.board.current())))
+        self.public_board = Board(on_page(self.board.current()))
         control = ControlServer(self._box.settings.box.socket_path, Commands(self).table())
         await control.start()
         outputs, channels = await in_thread(self._find_outputs, "find outputs")
@@ -138,6 +138,7 @@ class Daemon:
         lasting = (
             self.watcher.run(),
             DirectiveWays(self._box, self.contract, lambda: self.watcher.known).run(),
+            UsageWatch(self._box, self._changed.set).run(),
             self._again_and_again(self._probe, PROBE_INTERVAL),
             self._again_and_again(self._check, CHECK_INTERVAL),
         )
@@ -320,7 +321,7 @@ class Daemon:
             if replace(status, at=previous.at) == previous and status.at - previous.at < REFRESH:
                 return
             self.board.publish(status)
-            self.public_board.publish(discreet(public(status)))
+            self.public_board.publish(on_page(status))
             if not self._stopping and self.watcher.looked.is_set() and self._probed:
                 self._tell(status)
         except KurabakoError as error:

@@ -1,4 +1,4 @@
-"""Asking an HTTPS address for documents: only for news, bounded, and ever more rarely while it does not answer."""
+"""Asking an address of the provider: only for news, bounded, and ever more rarely while it does not answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PollFailed(KurabakoError):
 
 
 class Poll:
-    """Asks `url` every `every` for documents, one compact JWS per line. `ask` blocks; the rest is quick.
+    """Asks `url`, an HTTPS address, every `every`. `ask` and `fetch` block; the rest is quick.
 
     After a failure it is asked again after a minute, then after twice as long each time, give or take, and at last
     every `LONGEST_PAUSE`; the server's `Retry-After` counts where it asks for more. No redirection is followed.
@@ -42,6 +42,7 @@ class Poll:
         clock: Callable[[], datetime],
         ca_file: Path | None = None,
         hosts: Callable[[], Mapping[str, str]] = dict,
+        token: Callable[[], str] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._url = url
@@ -49,6 +50,7 @@ class Poll:
         self._clock = clock
         self._verify: bool | str = str(ca_file) if ca_file is not None else True
         self._hosts = hosts
+        self._token = token
         self._chance = chance
         self._etag = ""
         self._failures = 0
@@ -56,15 +58,22 @@ class Poll:
         """When it is to be asked again."""
 
     def ask(self) -> list[str]:
-        """The documents there; none when nothing is new. `PollFailed`."""
+        """The documents there, one compact JWS per line; none when nothing is new. `PollFailed`."""
+        content = self.fetch()
+        return [] if content is None else documents(content)
+
+    def fetch(self) -> bytes | None:
+        """What is there; None when nothing is new. Raises `PollFailed`, and what `token` raises."""
         # Brings the whole HTTP client; a box that polls nowhere needs none.
         import requests
 
         from appliance.hosts import session
 
-        headers = {"User-Agent": "kurabako", "Accept": "text/plain"} | (
-            {"If-None-Match": self._etag} if self._etag else {}
-        )
+        headers = {"User-Agent": "kurabako", "Accept": "text/plain, application/json"}
+        if self._etag:
+            headers["If-None-Match"] = self._etag
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token()}"
         try:
             with (
                 session(self._hosts()) as asking,
@@ -74,7 +83,7 @@ class Poll:
             ):
                 if answer.status_code == 304:
                     self._answered()
-                    return []
+                    return None
                 if answer.status_code != 200:
                     raise self._failed(
                         T("it answered with {status}", status=answer.status_code),
@@ -90,7 +99,7 @@ class Poll:
             raise self._failed(T("it cannot be reached ({kind})", kind=type(error).__name__)) from error
         self._etag = etag if len(etag) <= 200 else ""
         self._answered()
-        return documents(content)
+        return content
 
     def forget(self) -> None:
         """The next answer is wanted whole, since something of the last one could not be taken."""
@@ -105,7 +114,7 @@ class Poll:
         pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 20), LONGEST_PAUSE) * (0.75 + 0.5 * self._chance())
         self.next_at = self._clock() + min(max(pause, asked), LONGEST_PAUSE)
         return PollFailed(
-            T("The provider's address for directives cannot be used: {why}.", why=why),
+            T("The provider's address {url} cannot be used: {why}.", url=self._url, why=why),
             safe=T("Backups go on; what was ordered before stays in force."),
             todo=T("Nothing is to be done: it is asked again by itself."),
         )

@@ -19,10 +19,13 @@ def _url(value: object) -> str:
     raise ValueError(T("write an address such as https://control.example.jp/directives, without a password"))
 
 
+HttpsUrl = Annotated[str, BeforeValidator(_url)]
+
+
 class DirectivesSettings(Section):
     """Where to look for directives. Whatever comes counts only when the provider signed it for this box."""
 
-    url: Annotated[str, BeforeValidator(_url)] | None = None
+    url: HttpsUrl | None = None
     ca_file: AbsolutePath | None = None
     every: Annotated[int, Field(ge=1, le=1440)] = 15
     from_cloud: bool = True

@@ -25,6 +25,7 @@ from appliance.settings.lines import KeyPath
 from appliance.settings.replication import JobsSettings, ReplicationSettings
 from appliance.settings.retention import RetentionSettings
 from appliance.settings.secret import SecretFile
+from appliance.settings.usage import UsageSettings
 from appliance.settings.verification import VerificationSettings
 from appliance.text import T
 
@@ -225,6 +226,7 @@ CORE_SECTIONS: Mapping[str, type[BaseModel]] = {
     "cloud": CloudSettings,
     "contract": ContractSettings,
     "directives": DirectivesSettings,
+    "usage": UsageSettings,
     "schedule": ScheduleSettings,
     "policy": SourcePolicy,
     "policies": PolicyRules,
@@ -253,6 +255,7 @@ class Settings:
     cloud: CloudSettings | None = None
     contract: ContractSettings = field(default_factory=ContractSettings)
     directives: DirectivesSettings = field(default_factory=DirectivesSettings)
+    usage: UsageSettings = field(default_factory=UsageSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     policy: SourcePolicy = field(default_factory=SourcePolicy)
     policies: PolicyRules = field(default_factory=PolicyRules)

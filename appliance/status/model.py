@@ -152,7 +152,8 @@ class CapacityStatus:
 
     `used_bytes` is what the contract counts: what is stored, or, by the meter `collected`, what is collected; then
     `stored_bytes` says what is stored beside it. `holds`: nothing is sent that would exceed the capacity; otherwise
-    more is told of, and goes on. `provider_bytes` is what the provider counted at `provider_at`. At this pace the
+    more is told of, and goes on. `provider_bytes` is what the provider counted at `provider_at`,
+    `provider_more_bytes` more (or fewer) than the box had counted then. At this pace the
     capacity is full on `full_on`, and an upgrade is to be applied for by `apply_by`; `forecast` says why no day is
     foretold.
 
@@ -172,6 +173,7 @@ class CapacityStatus:
     holds: bool = True
     stored_bytes: int | None = None
     provider_bytes: int | None = None
+    provider_more_bytes: int | None = None
     provider_at: datetime | None = None
     full_on: date | None = None
     apply_by: date | None = None

@@ -155,6 +155,16 @@ def percent(part: float) -> str:
     return f"{int(part * 100)} %"
 
 
+def provider_difference(more: int) -> Text:
+    """How the provider's figure differs from the box's own of that moment, to the byte."""
+    if more == 0:
+        return T("The box had counted the same.")
+    size = {"size": format_size(abs(more)), "bytes": f"{abs(more):,}"}
+    if more > 0:
+        return T("That was {size} ({bytes} bytes) more than the box had counted.", **size)
+    return T("That was {size} ({bytes} bytes) less than the box had counted.", **size)
+
+
 _NO_FORECAST = {
     "too_short": T("When it will be full cannot be told yet: it was counted on too few days."),
     "not_growing": T("At the pace of the last weeks it will not become full."),
