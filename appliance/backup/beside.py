@@ -12,11 +12,12 @@ import msgspec
 from appliance.backup.files import Answer, FileTask
 from appliance.backup.folders import Folder
 from appliance.backup.plan import BackupPlan
-from appliance.backup.second import Batch, Blob, Collected, FolderToCollect, Greeting, SmallFile
+from appliance.backup.second import Batch, Blob, Collected, FolderToCollect, Greeting, Reader, SmallFile
 from appliance.repository.crypto import Sealer
 from appliance.repository.second import Gone, SecondProcess, started
 from appliance.repository.writer import SealedBlob
 from appliance.sources.interface import LocalTree, Path, Source
+from appliance.sources.selection import Selection
 from appliance.storage.interface import Buffer
 
 REQUESTS = 4
@@ -36,13 +37,24 @@ _collected = msgspec.msgpack.Decoder(Collected)
 
 
 class FolderJob(NamedTuple):
-    """A directory of a `LocalTree` that is collected there, and is `folder` here."""
+    """A directory of a `LocalTree` that is collected as a whole, and is `folder` here.
+
+    `device_id` is that of its source. Files are left whose time is `unsettled`: after the first, not after the second.
+    """
 
     source: Source
     path: Path
     folder: Folder
     tree: Buffer
     """What the parent snapshot has there; nothing where that has none."""
+    device_id: int
+    unsettled: tuple[int, int]
+
+    def request(self) -> bytes:
+        assert isinstance(self.source, LocalTree)
+        return _encoder.encode(
+            FolderToCollect(self.source.root_descriptor(), self.device_id, self.path, *self.unsettled)
+        )
 
 
 class CollectedFolder(NamedTuple):
@@ -72,6 +84,7 @@ class Beside:
         self._take_files = take_files
         self._take_folder = take_folder
         self._process: SecondProcess | None = None
+        self._here = Reader(sealer, Selection(plan.excludes, plan.includes))
         self._may_start = bool(self._roots)
         self._jobs: deque[list[FileTask] | FolderJob] = deque()
         self._met = 0
@@ -86,9 +99,13 @@ class Beside:
             self._process = started(lambda: SecondProcess("appliance.backup.second", greeting, self._roots))
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None and not self._process.is_gone
+
+    @property
     def has_room(self) -> bool:
         """Whether it can be given something."""
-        return self._process is not None and not self._process.is_gone and self._process.waiting < REQUESTS
+        return self._process is not None and self.is_running and self._process.waiting < REQUESTS
 
     @property
     def is_idle(self) -> bool:
@@ -109,11 +126,13 @@ class Beside:
         self._submit(tasks, _encoder.encode(_batch_of(source.root_descriptor(), tasks)))
         return True
 
-    def collect_folder(self, job: FolderJob, device_id: int, unsettled: tuple[int, int]) -> None:
-        """Has a directory collected but for files whose time is `unsettled`: after the first, not after the second."""
-        assert isinstance(job.source, LocalTree)
-        request = FolderToCollect(job.source.root_descriptor(), device_id, job.path, *unsettled)
-        self._submit(job, _encoder.encode(request), job.tree)
+    def collect_folder(self, job: FolderJob) -> None:
+        """Has a directory collected there."""
+        self._submit(job, job.request(), job.tree)
+
+    def collect_here(self, job: FolderJob) -> None:
+        """Collects a directory in this process, just as the other one does."""
+        self._take_folder(job, self._made(_folder, *self._here.work(job.request(), job.tree)))
 
     def collect(self, *, wait: bool) -> None:
         """Takes what is done; with `wait`, at least one thing if there is any to come."""
@@ -132,13 +151,13 @@ class Beside:
                 answers = self._made(_files, *answer)
                 self._take_files(job, answers if answers and len(answers) == len(job) else [None] * len(job))
 
-    def _made(self, decode: Callable[[bytes, memoryview], _Made], head: bytes, data: bytes) -> _Made | None:
+    def _made(self, decode: Callable[[bytes, memoryview], _Made], head: bytes, data: Buffer) -> _Made | None:
         """What the answer says, None for nothing; one that makes no sense ends the process."""
-        assert self._process is not None
         try:
             return decode(head, memoryview(data)) if head else None
         except (msgspec.MsgspecError, ValueError):
-            self._process.give_up()
+            if self._process is not None:
+                self._process.give_up()
             return None
 
     def finish(self) -> None:
@@ -152,6 +171,7 @@ class Beside:
             self._process.close()
             self._process = None
         self._jobs.clear()
+        self._here.close()
 
     def _submit(self, job: list[FileTask] | FolderJob, head: bytes, data: Buffer = b"") -> None:
         assert self._process is not None

@@ -107,14 +107,9 @@ class _Run:
         """Walks all sources and stores all that is new; raises `_Cancelled`."""
         self._writer = writer
         self._folders = Folders(writer, self._tally.folder)
+        tally = self._tally
         events = Events(
-            self._tally.read,
-            self._tally.read_bytes,
-            self._tally.error,
-            self._tally.note,
-            self._on_busy,
-            self._tally.is_lost,
-            self._check,
+            tally.read, tally.read_bytes, tally.error, tally.note, self._on_busy, tally.is_lost, self._check
         )
         self._readers = FileReaders(
             self._repository.chunker(),
@@ -166,42 +161,50 @@ class _Run:
                 self._share(source, root.device_id)
             if not self._levels:
                 continue
-            path, folder, waiting = self._levels[-1]
-            if not waiting or self._tally.is_lost(source):
-                if folder is not above:
-                    self._folders.close(folder)
+            level = self._levels[-1]
+            if not level.waiting or self._tally.is_lost(source):
+                if level.folder is not above:
+                    self._folders.close(level.folder)
                 self._levels.pop()
-                continue
-            self._descend(source, (*path, waiting[-1][0].name), folder, *waiting.pop())
+            elif not (shares and beside.is_running):
+                self._descend(source, level, *level.waiting.pop())
+            elif (job := self._job(source, root.device_id, level, *level.waiting.pop())) is not None:
+                beside.collect_here(job)
 
-    def _descend(self, source: Source, path: Path, above: Folder, entry: Entry, previous: Node | None) -> None:
+    def _descend(self, source: Source, level: Level, entry: Entry, previous: Node | None) -> None:
         """Records a directory; what is below it waits."""
+        path = (*level.path, entry.name)
         if not self._complete(source, path, entry):
             return
-        self._submit_streams(source, path, entry, above)
+        self._submit_streams(source, path, entry, level.folder)
         entries = self._list(source, path)
         if entries is None:
             return
-        folder = self._folders.open(above, node_of(entry), previous)
+        folder = self._folders.open(level.folder, node_of(entry), previous)
         nodes = self._parent.nodes(previous) if entries else {}
         self._levels.append(Level(path, folder, self._record(source, path, entries, folder, nodes)))
 
-    # --- what a second process does -----------------------------------------------------------------------------------
+    # --- what is collected by folders ---------------------------------------------------------------------------------
 
     def _share(self, source: Source, device_id: int) -> None:
         """Gives the second process directories, those that this one would come to last; one is left for this one."""
         beside = self._readers.beside
         while beside.has_room and (level := next_to_share(self._levels)) is not None:
-            entry, previous = level.waiting.popleft()
-            path = (*level.path, entry.name)
-            if self._complete(source, path, entry):
-                folder = self._folders.open(level.folder, node_of(entry), previous)
-                job = FolderJob(source, path, folder, self._parent.tree(previous))
-                beside.collect_folder(job, device_id, self._settling.window())
+            if (job := self._job(source, device_id, level, *level.waiting.popleft())) is not None:
+                beside.collect_folder(job)
+
+    def _job(
+        self, source: Source, device_id: int, level: Level, entry: Entry, previous: Node | None
+    ) -> FolderJob | None:
+        path = (*level.path, entry.name)
+        if not self._complete(source, path, entry):
+            return None
+        folder = self._folders.open(level.folder, node_of(entry), previous)
+        return FolderJob(source, path, folder, self._parent.tree(previous), device_id, self._settling.window())
 
     def _take_folder(self, job: FolderJob, found: CollectedFolder | None) -> None:
-        """Records what the second process collected, and itself what that left."""
-        source, path, folder, tree = job
+        """Records what was collected together, and one by one what that left."""
+        source, path, folder, tree = job[:4]
         if found is None or not self._parent.has_all(found.told.content):
             entries = self._list(source, path)
             if entries is None:

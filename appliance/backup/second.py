@@ -140,11 +140,11 @@ class Collected(msgspec.Struct, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 _greetings = msgspec.msgpack.Decoder(Greeting)
 _requests = msgspec.msgpack.Decoder(Batch | FolderToCollect)
-_Contents: TypeAlias = Sequence[tuple[BlobType, Buffer]]
+_Contents: TypeAlias = Sequence[tuple[BlobType, bytes, Buffer]]
 
 
 class Reader:
-    """The second process's own: what it was told, and the directories it has open."""
+    """Does the plain case, in either process: what it was told, and the directories it has open."""
 
     def __init__(self, sealer: Sealer, selection: Selection) -> None:
         self._sealer = sealer
@@ -152,16 +152,22 @@ class Reader:
         self._lister = Lister({})
         self._roots: dict[int, Directories] = {}
 
-    def work(self, head: bytes, data: bytes) -> tuple[bytes, Buffer]:
+    def work(self, head: bytes, data: Buffer) -> tuple[bytes, Buffer]:
         """The answer to a request; an empty head when it is not done."""
         request = _requests.decode(head)
         root = self._roots.get(request.root)
         if root is None:
-            device = os.fstat(request.root).st_dev
-            root = self._roots[request.root] = Directories(request.root, _KEPT_DIRECTORIES, _staying_on(device))
+            staying = _staying_on(os.fstat(request.root).st_dev)
+            root = self._roots[request.root] = Directories(os.dup(request.root), _KEPT_DIRECTORIES, staying)
         if isinstance(request, Batch):
             return self.read_batch(root, request)
         return self.collect_folder(root, request, data)
+
+    def close(self) -> None:
+        """Closes every directory."""
+        for root in self._roots.values():
+            root.close()
+        self._roots.clear()
 
     def read_batch(self, root: Directories, batch: Batch) -> tuple[bytes, Buffer]:
         """What became of each file."""
@@ -176,11 +182,13 @@ class Reader:
                 files += read_whole(root.at(folder).fd, entries)
             except OSError:
                 files += [None] * len(entries)
-        blobs, sealed = self._seal([(BlobType.DATA, file.content) for file in files if file and file.content])
+        blobs, sealed = self._seal(
+            [(BlobType.DATA, content_id(file.content), file.content) for file in files if file and file.content]
+        )
         stored = iter(blobs)
         return _encoder.encode([_told(file, stored) for file in files]), sealed
 
-    def collect_folder(self, root: Directories, folder: FolderToCollect, previous: bytes) -> tuple[bytes, Buffer]:
+    def collect_folder(self, root: Directories, folder: FolderToCollect, previous: Buffer) -> tuple[bytes, Buffer]:
         """What became of a folder."""
         try:
             directory = root.at(folder.path)
@@ -192,7 +200,7 @@ class Reader:
         known = nodes_of(previous)
         same, wanted, left = _sorted_out(entries, known, folder)
         nodes: list[Node] = []
-        contents: list[tuple[BlobType, Buffer]] = []
+        contents: list[tuple[BlobType, bytes, Buffer]] = []
         for entry, file in zip(wanted, _read(directory.fd, wanted), strict=True):
             if file is None:
                 left.append(entry)
@@ -201,12 +209,13 @@ class Reader:
             if file.xattrs:
                 note_xattrs(node, file.xattrs)
             if file.content:
-                node.content = [content_id(file.content).hex()]
-                contents.append((BlobType.DATA, file.content))
+                blob_id = content_id(file.content)
+                node.content = [blob_id.hex()]
+                contents.append((BlobType.DATA, blob_id, file.content))
         has_tree = not left and bool(nodes or not same or len(same) < len(known))
         tree = encode_tree([*same, *nodes] if has_tree else nodes) if has_tree or nodes else b""
         if has_tree:
-            contents.append((BlobType.TREE, tree))
+            contents.append((BlobType.TREE, content_id(tree), tree))
         blobs, sealed = self._seal(contents)
         changed = sum(node.raw_name in known for node in nodes)
         answer = Collected(
@@ -225,16 +234,16 @@ class Reader:
 
     def _seal(self, contents: _Contents) -> tuple[list[Blob], bytearray]:
         """A blob for each, and their sealed forms one after another."""
-        frames = compress_many([content for _, content in contents])
-        forms = [packed_form(kind, content, frame) for (kind, content), frame in zip(contents, frames, strict=True)]
+        frames = compress_many([content for _, _, content in contents])
+        forms = [packed_form(kind, content, frame) for (kind, _, content), frame in zip(contents, frames, strict=True)]
         ends = list(accumulate(len(payload) + OVERHEAD for payload, _ in forms))
         sealed = bytearray(ends[-1] if ends else 0)
         view = memoryview(sealed)
         places = [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         self._sealer.seal_many([payload for payload, _ in forms], places)
         return [
-            Blob(content_id(content), len(place), uncompressed_length)
-            for (_, content), place, (_, uncompressed_length) in zip(contents, places, forms, strict=True)
+            Blob(blob_id, len(place), uncompressed_length)
+            for (_, blob_id, _), place, (_, uncompressed_length) in zip(contents, places, forms, strict=True)
         ], sealed
 
 
