@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from appliance.text import visible
@@ -58,13 +58,20 @@ def announced(host: str, title: str, addresses: Iterable[str], port: int = PORT)
 
 
 def merged(some: Iterable[Announced]) -> tuple[Announced, ...]:
-    """Each server once, in the order of their names, though it announced itself in more than one way."""
-    found: dict[str, Announced] = {}
-    for one in sorted(some, key=lambda one: (one.label, "." not in one.host, one.host, one.addresses)):
-        known = found.setdefault(one.label, one)
-        addresses = tuple(dict.fromkeys((*known.addresses, *one.addresses)))[:_MOST_ADDRESSES]
-        found[one.label] = Announced(known.host, known.title, addresses, known.port)
-    return tuple(found.values())
+    """Each server once, by name, though it announced itself in more than one way: by one label, or from one address.
+
+    A name that mDNS knows is the better one: whoever has it can be found by it.
+    """
+    found: list[Announced] = []
+    for one in sorted(some, key=lambda one: (not one.host.endswith(".local"), one.label, one.host, one.addresses)):
+        for at, known in enumerate(found):
+            if known.label == one.label or set(known.addresses) & set(one.addresses):
+                addresses = tuple(dict.fromkeys((*known.addresses, *one.addresses)))[:_MOST_ADDRESSES]
+                found[at] = replace(known, addresses=addresses)
+                break
+        else:
+            found.append(one)
+    return tuple(sorted(found, key=lambda one: one.label))
 
 
 def _is_address(text: str) -> bool:

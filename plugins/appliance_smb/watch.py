@@ -26,7 +26,7 @@ SETTLE = 1.0
 """Seconds after an announcement before it is told: one machine makes several."""
 
 
-_SOONEST = 60.0
+_SOONEST = 10.0
 """Seconds after which the named servers are asked again at the earliest."""
 
 
@@ -68,7 +68,7 @@ class ServerWatch:
         self._every = every
         self._settle = settle
         self._clock = clock
-        self._surveyed = clock() - every
+        self._surveyed = self._due = clock()
         self._told = _by_id(offered(record.read()))
         self._own: tuple[IPv4Address, ...] = ()
         self._listeners: list[Listener] = []
@@ -90,7 +90,8 @@ class ServerWatch:
                     self._look()
                 except Exception:  # a round that failed is no reason to see nothing for ever after
                     log.exception("the servers on the network cannot be looked at")
-                if self._news.wait(max(1.0, self._surveyed + self._every - self._clock())):
+                    self._due = self._clock() + self._every
+                if self._news.wait(max(0.0, self._due - self._clock())):
                     self._news.clear()
                     self._ended.wait(self._settle)
         finally:
@@ -99,13 +100,15 @@ class ServerWatch:
 
     def _look(self) -> None:
         self._listen()
-        known, heard, now = self._record.read(), self._heard(), self._clock()
-        # A server that comes may be one that was asked in vain; but nobody has us ask on and on.
-        if now - self._surveyed >= (self._every if heard == known.announced else _SOONEST):
-            self._surveyed = now
-            known = self._survey(_with_announced(known, heard))
-        else:
+        known, heard = self._record.read(), self._heard()
+        if heard != known.announced:
+            # A server that comes may be one that was asked in vain; but nobody has us ask on and on.
+            self._due = min(self._due, self._surveyed + _SOONEST)
             known = _with_announced(known, heard)
+        if self._clock() >= self._due:
+            known = self._survey(known)
+            self._surveyed = self._clock()
+            self._due = self._surveyed + self._every
         self._record.write(known)
         self._tell(known)
 

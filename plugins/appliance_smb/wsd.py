@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 ASK_EVERY = 300.0
 """Seconds between two probes; what was not heard of in three of them is there no more."""
 
-_ASK_AGAIN = 60.0
+_ASK_AGAIN = 10.0
 """Seconds before a device is asked for its name once more: a Hello may be sent as often as anybody likes."""
 
 _SECONDS = 5.0
@@ -56,6 +56,7 @@ class WsDiscovery:
         self._clock = clock
         self._found: dict[str, tuple[Announced, float]] = {}
         self._asked: dict[str, float] = {}
+        self._next_probe = clock()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._web = requests.Session()
@@ -101,15 +102,14 @@ class WsDiscovery:
         return made
 
     def _run(self) -> None:
-        next_probe = self._clock()
         try:
             while not self._ended.is_set():
                 now = self._clock()
-                if now >= next_probe:
-                    next_probe = now + ASK_EVERY
+                if now >= self._next_probe:
+                    self._next_probe = now + ASK_EVERY
                     self._let_go(now - 3 * ASK_EVERY)
                     self._ask(soap.probe(uuid4()))
-                ready = self._selector.select(timeout=min(1.0, next_probe - now))
+                ready = self._selector.select(timeout=min(1.0, self._next_probe - now))
                 for key, _ in ready[:_PER_ROUND]:
                     assert isinstance(key.fileobj, socket.socket)
                     self._hear(key.fileobj)
@@ -142,6 +142,7 @@ class WsDiscovery:
             name = soap.computer_name(self._fetch(place, device.endpoint))
         except (requests.RequestException, ValueError) as error:
             log.debug("%s does not say its name: %s", sender, error)
+            self._next_probe = min(self._next_probe, now + 2 * _ASK_AGAIN)  # it may be about to come back
             return
         one = announced(name, name, [sender]) if name else None
         if one is not None:
@@ -187,6 +188,7 @@ class WsDiscovery:
             if known is None or sender not in known[0].addresses:
                 return  # only itself may say that it goes
             del self._found[endpoint]
+        self._asked.pop(f"{sender} {endpoint}", None)  # it may come again under another name
         self._on_change()
 
     def _let_go(self, before: float) -> None:

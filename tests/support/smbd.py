@@ -156,9 +156,15 @@ class Smbd:
 
 @contextmanager
 def start_smbd(
-    *, signing: str = "mandatory", map_to_guest: str = "Never", usual_port: bool = False, more: str = ""
+    *,
+    signing: str = "mandatory",
+    map_to_guest: str = "Never",
+    usual_port: bool = False,
+    own_address: str | None = None,
+    more: str = "",
 ) -> Iterator[Smbd]:
-    """Runs a server until the block ends: on a free port or, with `usual_port`, on 445 of an address of its own.
+    """Runs a server until the block ends: on a free port or, with `usual_port`, on 445 of an address of its own,
+    be it `own_address`.
 
     `more` is added to its `[global]` settings.
     """
@@ -169,8 +175,8 @@ def start_smbd(
         share = root / "data"
         for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "snapshots", "data"):
             (root / folder).mkdir(mode=0o755)
-        address = _free_address() if usual_port else "127.0.0.1"
-        port = 445 if usual_port else _free_port()
+        address = own_address or (_free_address() if usual_port else "127.0.0.1")
+        port = 445 if own_address or usual_port else _free_port()
         config = root / "smb.conf"
         config.write_text(
             _CONFIG.format(
