@@ -119,22 +119,37 @@ class Transfers:
         return hold
 
 
+class TransferEnded(StorageError):
+    """The job that was sending is to end."""
+
+    code = "transfers.ended"
+
+    def __init__(self) -> None:
+        super().__init__(
+            T("The transfer was ended."), safe=T("What is stored in the vault and in the cloud is complete.")
+        )
+
+
 class Line:
     """What one process takes of the line to the cloud: a `limit` of its own in bytes a second, besides all others.
 
     `on_sent` hears of each piece that is about to be sent, in bytes. `keep` is told what was sent and received, in
-    bytes, since it was told last: when that is much, and on `flush`. Thread-safe.
+    bytes, since it was told last: when that is much, and on `flush`. `is_over`: nothing is to be sent any more.
+    Thread-safe.
     """
 
     def __init__(self, keep: Callable[[int, int], None] = lambda _, __: None) -> None:
         self.limit: int | None = None
         self.on_sent: Callable[[int], None] = lambda _: None
+        self.is_over: Callable[[], bool] = lambda: False
         self._keep = keep
         self._lock = threading.Lock()
         self._sent = self._received = 0
 
     def sent(self, count: int) -> None:
-        """Tells that `count` bytes are about to be sent."""
+        """Tells that `count` bytes are about to be sent. Raises `TransferEnded` instead of letting them go."""
+        if self.is_over():
+            raise TransferEnded
         self.on_sent(count)
         self._moved(count, 0)
 

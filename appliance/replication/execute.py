@@ -257,7 +257,10 @@ class _Executor:
         except KurabakoError as error:
             with self._lock:
                 self._step_ended = True
-                self._failure = self._failure or error
+                if self._cancelled():
+                    self._was_cancelled = True
+                else:
+                    self._failure = self._failure or error
             return False
         with self._lock:
             self._files += 1

@@ -61,7 +61,7 @@ class MultipartUploads:
     ) -> None:
         """Stores `data` in parts of `part_limit` bytes, larger ones where there would be too many.
 
-        `headers` go with the object; `before` hears of each part, in bytes, that is about to be sent.
+        `headers` go with the object; `before` hears of each piece, in bytes, that is about to be sent.
         """
         self._tidy()
         self._require_none_left_over()
@@ -69,7 +69,7 @@ class MultipartUploads:
         url = self._place.object_url(key)
         begun = self._take_up(key, content) or self._begin(key, url, headers)
         try:
-            self._send_parts(url, begun, content, before or (lambda _: None))
+            self._send_parts(url, begun, content, before)
             self._complete(url, begun.upload, begun.etags)
         except StorageError as error:
             if isinstance(error, KeyMissing):
@@ -188,16 +188,15 @@ class MultipartUploads:
                 _log.warning("unfinished uploads of earlier runs could not be looked for: %s", error.what)
         self._abort_left_over()
 
-    def _send_parts(self, url: str, begun: _Begun, data: memoryview, before: Callable[[int], None]) -> None:
+    def _send_parts(self, url: str, begun: _Begun, data: memoryview, before: Callable[[int], None] | None) -> None:
         """Sends the parts that are not stored yet."""
         size = max(self._place.part_limit, -(-data.nbytes // MAX_PARTS))
         for number, begin in enumerate(range(0, data.nbytes, size), start=1):
             if number <= len(begun.etags):
                 continue
             part = data[begin : begin + size]
-            before(part.nbytes)
             query = {"partNumber": str(number), "uploadId": begun.upload.id}
-            with self._client.send("PUT", url, query=query, body=part) as answer:
+            with self._client.send("PUT", url, query=query, body=part, before=before) as answer:
                 etag = answer.headers.get("etag")
                 answer.body()
             if not etag:

@@ -60,7 +60,7 @@ class S3Storage:
         self._put(key, data, None)
 
     def put_in_pieces(self, key: str, data: Buffer, before: Callable[[int], None]) -> None:
-        """`put`, held back or ended within the object (`SendsInPieces`). What goes in parts is sent part by part."""
+        """`put`, held back or ended within the object (`SendsInPieces`). Parts that were sent then go."""
         self._put(key, data, before)
 
     def _put(self, key: str, data: Buffer, before: Callable[[int], None] | None) -> None:

@@ -28,6 +28,7 @@ from appliance.text import T
 def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled: Cancelled) -> JobReport:
     if not box.has_vault:
         return JobReport(Outcome.DONE, T("Backups go straight to the cloud; there is nothing to replicate."), 0)
+    box.line.is_over = is_cancelled
     with vault_job(box.settings.box.state_dir, patience=PATIENCE, cancelled=is_cancelled):
         vault = box.open_home()
         lost = Lost(box, again=job.again)
