@@ -20,7 +20,7 @@ from typing import NamedTuple
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.errors import DamagedData
 from appliance.repository.growing import GrowingMemory
-from appliance.repository.ids import ID_SIZE, BlobType, parse_id
+from appliance.repository.ids import ID_SIZE, BlobType
 from appliance.repository.indexfile import IndexedBlob, IndexedPack
 from appliance.repository.pack import PackedBlob
 from appliance.repository.packnumbers import PackNumbers
@@ -103,9 +103,9 @@ class _Drawer:
         self._sorted = len(records)
 
 
-def _ids(blobs: Iterable[IndexedBlob]) -> bytes:
-    """The ids of all blobs, one after another. Raises `DamagedData` when a name is none."""
-    names = "".join([blob.id for blob in blobs])
+def _ids(named: Iterable[IndexedBlob | IndexedPack]) -> bytes:
+    """The ids of these blobs or packs, one after another. Raises `DamagedData` when a name is none."""
+    names = "".join([each.id for each in named])
     try:
         ids = bytes.fromhex(names)
     except ValueError:
@@ -113,6 +113,10 @@ def _ids(blobs: Iterable[IndexedBlob]) -> bytes:
     if ids.hex() != names:  # capitals and spaces, too, are read as hexadecimal
         raise DamagedData(T("A name in it is not an id."))
     return ids
+
+
+def _split(ids: bytes) -> list[bytes]:
+    return [ids[at : at + ID_SIZE] for at in range(0, len(ids), ID_SIZE)]
 
 
 def _of_type(kind: BlobType, blobs: list[IndexedBlob], numbers: array[int]) -> tuple[list[IndexedBlob], array[int]]:
@@ -210,15 +214,14 @@ class Index:
             for kind, blob_id, offset, length, uncompressed in blobs:
                 self._blobs[kind].add(blob_id, pack(blob_id, number, offset, length, uncompressed))
 
-    def add_indexed(self, packs: Iterable[IndexedPack]) -> None:
+    def add_indexed(self, packs: Sequence[IndexedPack]) -> None:
         """Makes the packs of an index file known, as `add_pack` does each.
 
         Raises `DamagedData`, and then knows no more than before.
         """
         with self._lock:
             fresh: dict[bytes, list[IndexedBlob]] = {}
-            for pack in packs:
-                pack_id = parse_id(pack.id)
+            for pack_id, pack in zip(_split(_ids(packs)), packs, strict=True):
                 if pack_id in fresh or pack_id in self._packs:
                     _ids(pack.blobs)  # a name that is none is refused, needed or not
                 else:
@@ -231,8 +234,7 @@ class Index:
                 columns.append((kind, _ids(mine), mine, mine_numbers))
             for kind, ids, mine, mine_numbers in columns:
                 self._blobs[kind].add_many(ids, _records(ids, mine_numbers, mine))
-            for pack_id in fresh:
-                self._packs.add(pack_id)
+            self._packs.add_all(list(fresh))
 
     def has(self, kind: BlobType, blob_id: bytes) -> bool:
         """Whether a copy of this blob is stored."""

@@ -7,7 +7,7 @@ searched from the place which the id's hash says, 8 to 16 more.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from appliance.repository.growing import GrowingMemory
 from appliance.repository.ids import ID_SIZE
@@ -35,15 +35,31 @@ class PackNumbers:
 
     def add(self, pack_id: bytes) -> int:
         """The number of a pack that is not known yet."""
-        self._ids.add(pack_id)
-        count = len(self)
-        if count * 2 > len(self._table):
-            self._table = array("I", bytes(8 * len(self._table)))
-            for number, known in enumerate(self, 1):
-                self._table[self._place(known)] = number
+        self.add_all((pack_id,))
+        return len(self) - 1
+
+    def add_all(self, pack_ids: Sequence[bytes]) -> None:
+        """Adds packs that differ and are not known yet."""
+        first = len(self)
+        self._ids.add(b"".join(pack_ids))
+        size = len(self._table)
+        while size < 2 * len(self):
+            size *= 2
+        if size > len(self._table):
+            self._table = array("I", bytes(4 * size))
+            self._enter(self, 0)
         else:
-            self._table[self._place(pack_id)] = count
-        return count - 1
+            self._enter(pack_ids, first)
+
+    def _enter(self, pack_ids: Iterable[bytes], first: int) -> None:
+        """Notes the numbers of packs that the table does not hold."""
+        table = self._table
+        last = len(table) - 1
+        for number, pack_id in enumerate(pack_ids, first + 1):
+            place = hash(pack_id) & last
+            while table[place]:
+                place = (place + 1) & last
+            table[place] = number
 
     def number(self, pack_id: bytes) -> int | None:
         """The number of this pack; None when it is not known."""
