@@ -49,6 +49,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "mkfs.xfs": ("/sbin/mkfs.xfs", "xfsprogs"),
     "mkfs.btrfs": ("/sbin/mkfs.btrfs", "btrfs-progs"),
     "f2fs-tools": ("/sbin/sload.f2fs", "f2fs-tools"),
+    "xorriso": ("xorriso", "xorriso"),
     "genisoimage": ("genisoimage", "genisoimage"),
     "cryptsetup": ("/sbin/cryptsetup", "cryptsetup-bin"),
     "lvm": ("/sbin/lvcreate", "lvm2"),

@@ -102,10 +102,10 @@ def _zone(ahead: int) -> str:
 
 
 def _leave_namespace() -> None:
-    """Lets this process mount without anybody else seeing it."""
+    """Lets this process mount without anybody else seeing it; what others unmount meanwhile is unmounted here too."""
     libc = ctypes.CDLL(None, use_errno=True)
-    private, recursive = 0x40000, 0x4000
-    if libc.unshare(_CLONE_NEWNS) < 0 or libc.mount(b"none", b"/", None, ctypes.c_ulong(private | recursive), None) < 0:
+    slave, recursive = 0x80000, 0x4000
+    if libc.unshare(_CLONE_NEWNS) < 0 or libc.mount(b"none", b"/", None, ctypes.c_ulong(slave | recursive), None) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

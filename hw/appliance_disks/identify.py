@@ -106,6 +106,7 @@ def _found(name: str, device: BlockDevice, mount_point: str | None, board: Board
         "file_system": device.fs_type,
         "label": label,
         "uuid": about.get("ID_FS_UUID", ""),
+        "by_id": _by_id(about.get("DEVLINKS", "")),
         "bus": about.get("ID_BUS", ""),
         "slot": slot,
         "mount_point": readable(mount_point) if mount_point else "",
@@ -119,6 +120,12 @@ def _found(name: str, device: BlockDevice, mount_point: str | None, board: Board
         medium=device.medium,
         details={key: value for key, value in facts.items() if value not in ("", None)},
     )
+
+
+def _by_id(links: str) -> str:
+    """Its name in /dev/disk/by-id; of several, the one with maker and serial number in it, not the bare number."""
+    names = [link.removeprefix("/dev/disk/by-id/") for link in links.split() if link.startswith("/dev/disk/by-id/")]
+    return min(names, key=lambda name: (name.startswith(("wwn-", "nvme-eui.", "nvme-nvme.")), name), default="")
 
 
 def _id(device: BlockDevice) -> str:

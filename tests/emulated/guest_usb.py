@@ -28,8 +28,6 @@ MKFS = {
     "vfat": ("mkfs.vfat", "-n", "TENKEN"),
     "exfat": ("mkfs.exfat", "-L", "写真"),
     "ext4": ("mkfs.ext4", "-q", "-L", "写真"),
-    "xfs": ("mkfs.xfs", "-q", "-L", "写真"),
-    "btrfs": ("mkfs.btrfs", "-q", "-L", "写真"),
 }
 
 CONTENT = {
@@ -90,7 +88,7 @@ def filled(site: Site, ports: Ports, name: str, kind: str) -> Path:
     """An image with `CONTENT` in a file system of this kind: a person plugged it in, wrote to it and unmounted it."""
     image = GUEST_SHARED / f"{name}.img"
     with image.open("wb") as file:
-        file.truncate(320 << 20 if kind == "xfs" else 128 << 20)
+        file.truncate(128 << 20)
     run(*MKFS[kind], str(image))
     ports.plug("writing", image, f"SN-{name}")
     site.wait_for("add", f"SN-{name}")

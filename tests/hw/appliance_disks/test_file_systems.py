@@ -115,6 +115,18 @@ def f2fs(image: Path, content: Path) -> None:
     run("sload.f2fs", "-f", str(content), str(image))
 
 
+def hfsplus(image: Path, content: Path) -> None:
+    """Out of a disc that also holds one: from the first header of a volume to the copy of it, each 1024 from an end."""
+    disc = image.with_suffix(".iso")
+    run("xorriso", "-as", "mkisofs", "-quiet", "-R", "-hfsplus", "-V", "SHASHIN", "-o", str(disc), str(content))
+    data = disc.read_bytes()
+    header = b"H+" + (4).to_bytes(2, "big")
+    volume = bytearray(data[data.index(header) - 1024 : data.rindex(header) + 1024])
+    for at in (1024, len(volume) - 1024):
+        volume[at + 104 : at + 112] = os.urandom(8)  # the volume's ID
+    image.write_bytes(volume)
+
+
 MADE: dict[str, tuple[Callable[[Path, Path], None], tuple[str, ...]]] = {
     "ext4": (ext4, ("mkfs.ext4",)),
     "xfs": (xfs, ("mkfs.xfs",)),
@@ -124,6 +136,7 @@ MADE: dict[str, tuple[Callable[[Path, Path], None], tuple[str, ...]]] = {
     "vfat": (fat, ("mkfs.vfat", "mtools", "grub-mount")),
     "iso9660": (iso9660, ("genisoimage", "grub-mount")),
     "udf": (udf, ("genisoimage", "grub-mount")),
+    "hfsplus": (hfsplus, ("xorriso", "grub-mount")),
     "f2fs": (f2fs, ("f2fs-tools", "grub-mount")),
 }
 

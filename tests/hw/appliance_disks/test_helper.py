@@ -140,6 +140,27 @@ class TestRealDisks:
         loops.detach(node)  # waits until nobody holds it
         assert digest(image) == before
 
+    @pytest.mark.needs("ntfs-3g")
+    def test_other_disks_can_be_ejected_while_a_program_reads_one(
+        self, loops: Loops, run_dir: Path, content: Path, tmp_path: Path
+    ) -> None:
+        image, media = tmp_path / "ntfs.img", tmp_path / "media"
+        run("truncate", "-s", "8M", str(image))
+        run("mkfs.ntfs", "-F", "-q", str(image))
+        other = loops.attach(ext4(tmp_path / "other.img", content))
+        media.mkdir()
+        run("mount", "-t", "tmpfs", "media", str(media))
+        try:
+            run("mount", "--make-shared", str(media))  # as systemd makes all of them
+            (media / "other").mkdir()
+            run("mount", other, str(media / "other"))
+            held = ask_to_mount(run_dir, Path(loops.attach(image)).name, 0)
+            run("umount", str(media / "other"))
+            loops.detach(other)  # waits until nobody holds it
+            held.close()
+        finally:
+            run("umount", "--recursive", str(media))
+
     def test_the_vaults_own_disk_stays_free_to_be_mounted_and_written(
         self, loops: Loops, content: Path, tmp_path: Path
     ) -> None:

@@ -65,7 +65,8 @@ def one(seen: dict[str, Seen]) -> Seen:
 
 
 def test_a_usb_disk_with_a_label() -> None:
-    disk = device("sdb1", (8, 17), **USB, **EXT4, ID_FS_LABEL="__", ID_FS_LABEL_ENC="写真\\x202026")
+    links = "/dev/disk/by-uuid/x /dev/disk/by-id/wwn-0x5000-part1 /dev/disk/by-id/usb-BUFFALO_HD_0001-0:0-part1"
+    disk = device("sdb1", (8, 17), **USB, **EXT4, ID_FS_LABEL="__", ID_FS_LABEL_ENC="写真\\x202026", DEVLINKS=links)
     seen = one(identify([disk], Surroundings(mounts=[ROOT])))
     assert seen.found.id == f"disk:uuid/{UUID}"
     assert seen.found.title == "写真 2026 (BUFFALO HD-PCFSU3)"
@@ -79,6 +80,7 @@ def test_a_usb_disk_with_a_label() -> None:
         "file_system": "ext4",
         "label": "写真 2026",
         "uuid": UUID,
+        "by_id": "usb-BUFFALO_HD_0001-0:0-part1",
         "bus": "usb",
     }
     assert seen.mount_point is None

@@ -19,7 +19,8 @@ from appliance_disks.settings import DisksSettings
 from appliance_disks.unclean import Left, left
 from tests.hw.appliance_disks.test_disks import digest, found_on, opened
 from tests.hw.appliance_disks.test_file_systems import empty
-from tests.support.disks import Loops, run
+from tests.support.daemon import BoxUnderTest
+from tests.support.disks import Loops, run, wait_for
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "ext4": ("64M", "mkfs.ext4", "-q"),
@@ -98,12 +99,12 @@ def test_a_new_file_system_is_as_it_should_be(tmp_path: Path, kind: str) -> None
 def test_one_that_was_pulled_is_not_until_its_computer_has_it_again(tmp_path: Path, kind: str, how: Left) -> None:
     image = formatted(tmp_path / "disk.img", kind)
     pulled = written_and_pulled(image)
-    assert left_on(image, kind) is None, "unmounted properly"
     assert left_on(pulled, kind) is how
+    wait_for(lambda: left_on(image, kind) is None, "it is unmounted, also where others saw it", seconds=60)
     if kind != "ext2":  # which fsck alone mends
         with mounted(pulled):
             pass
-        assert left_on(pulled, kind) is None
+        wait_for(lambda: left_on(pulled, kind) is None, "the same of the other", seconds=60)
 
 
 LOG_BLOCKS = 64
@@ -137,6 +138,13 @@ def test_one_that_is_marked_as_being_written_to(tmp_path: Path, kind: str) -> No
     image = formatted(tmp_path / "disk.img", kind)
     mark(image, kind)
     assert left_on(image, kind) is Left.MARKED
+
+
+@pytest.mark.parametrize(("attributes", "how"), [(0x0100, None), (0x0000, Left.MARKED), (0x2000, Left.JOURNAL)])
+def test_a_volume_of_a_mac(attributes: int, how: Left | None) -> None:
+    """Bits as TN1150 has them: unmounted 8, journaled 13."""
+    image = bytes(1024) + b"H+" + struct.pack(">HI", 4, attributes)
+    assert left(lambda offset, count: image[offset : offset + count], "hfsplus") is how
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, "hfsplus", "zfs_member"])
@@ -190,6 +198,12 @@ class TestNamed:
         loops.detach(node)
         assert digest(image) == before
 
+    def test_the_command_line_tells_it_in_both_languages(self, loops: Loops, tmp_path: Path) -> None:
+        loops.attach(written_and_pulled(formatted(tmp_path / "disk.img", "ext4")))
+        box = BoxUnderTest.make(tmp_path / "box")
+        assert "was not ejected properly: the journal" in box.run("sources").out
+        assert "正しく取り外されていません" in box.run("sources", language="ja_JP.UTF-8").out
+
     def test_one_that_is_mounted_is_no_such_case_and_then_it_is_looked_at_again(
         self, context: PluginContext, loops: Loops, tmp_path: Path
     ) -> None:
@@ -201,7 +215,7 @@ class TestNamed:
         run("mount", node, str(place))
         assert not noted(context, node)
         run("umount", str(place))
-        assert not noted(context, node), "its journal has been replayed"
+        wait_for(lambda: not noted(context, node), "its journal has been replayed", seconds=60)
 
 
 def noted(context: PluginContext, node: str) -> bool:
