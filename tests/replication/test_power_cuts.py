@@ -21,6 +21,7 @@ from appliance.storage.interface import Storage
 from appliance.upkeep import execute_forget, execute_prune, plan_forget_named, plan_prune
 from tests.replication.test_deletions import ALL, fresh_with_index, ids, vault_of_four
 from tests.support.power import RecordingStorage, after_reboot, objects_of, storage_of, write_folder
+from tests.support.restic_judge import ResticJudge
 from tests.upkeep.places import back_up, contents, fresh, noise, total
 from tests.upkeep.test_power_cuts import restic
 
@@ -120,6 +121,7 @@ def test_replication(scene_of: Callable[[], Scene], tmp_path: Path) -> None:
         assert objects_of(state) == objects_of(scene.vault), name
 
 
+@pytest.mark.needs("restic")
 def test_upkeep_then_replication() -> None:
     """Cut anywhere in the vault's upkeep, a replication of what is there then harms nothing, and all ends well."""
     scene = incremental()
@@ -129,11 +131,14 @@ def test_upkeep_then_replication() -> None:
     kept = {name: files for name, files in reported.items() if name not in gone}
     recording = RecordingStorage(storage_of(objects_of(scene.vault)))
     tidy(recording, gone)
+    judge = ResticJudge()
     for name, vault in recording.states():
+        assert not judge.errors(vault), name
         cloud = storage_of(objects_of(scene.cloud))
         replicate(vault, cloud, gone)
         there = contents(cloud)
         assert kept.items() <= there.items() <= reported.items(), name
+        assert not judge.errors(cloud), name
         tidy(vault, gone)
         replicate(vault, cloud, gone)
         assert contents(cloud) == contents(vault) == kept, name

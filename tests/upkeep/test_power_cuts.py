@@ -27,6 +27,7 @@ from appliance.upkeep import PruneLimits, execute_forget, execute_prune, plan_fo
 from tests.support.backups import clock
 from tests.support.power import RecordingStorage, after_reboot, write_folder
 from tests.support.repository import CHEAP, PASSWORD, new_repository
+from tests.support.restic_judge import ResticJudge
 from tests.upkeep.places import back_up, contents, fresh, noise, pack_bytes
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,11 @@ def storage() -> MemoryStorage:
     back_up(repository, 3, {"third": noise(5), "fourth": noise(6)})
     assert isinstance(repository.storage, MemoryStorage)
     return repository.storage
+
+
+@pytest.fixture(scope="module")
+def judge() -> ResticJudge:
+    return ResticJudge()
 
 
 def first_two(storage: Storage) -> list[str]:
@@ -93,7 +99,8 @@ def every_cut(storage: MemoryStorage, job: Callable[[Storage], None]) -> list[Cu
     return cuts
 
 
-def test_backup(storage: MemoryStorage, tmp_path: Path) -> None:
+@pytest.mark.needs("restic")
+def test_backup(storage: MemoryStorage, tmp_path: Path, judge: ResticJudge) -> None:
     tree = tmp_path / "tree"
     (tree / "蔵").mkdir(parents=True)
     for number in range(6):
@@ -114,6 +121,7 @@ def test_backup(storage: MemoryStorage, tmp_path: Path) -> None:
     for cut in cuts:
         there = contents(cut.storage)
         assert {each: there[each] for each in reported} == reported, cut.name
+        assert not judge.errors(cut.storage), cut.name
         job(cut.storage)
         new = [read for each, read in contents(cut.storage).items() if each not in there]
         assert [{name.lstrip("/"): data for name, data in read.items()} for read in new] == [files], cut.name
@@ -121,13 +129,15 @@ def test_backup(storage: MemoryStorage, tmp_path: Path) -> None:
         assert is_pruned(cut.storage), cut.name
 
 
-def test_forget(storage: MemoryStorage) -> None:
+@pytest.mark.needs("restic")
+def test_forget(storage: MemoryStorage, judge: ResticJudge) -> None:
     ids = first_two(storage)
     reported = contents(storage)
     kept = {each: files for each, files in reported.items() if each not in ids}
     for cut in every_cut(storage, lambda place: forget(place, ids)):
         there = contents(cut.storage)
         assert kept.items() <= there.items() <= reported.items(), cut.name
+        assert not judge.errors(cut.storage), cut.name
         forget(cut.storage, ids)
         assert contents(cut.storage) == kept, cut.name
 
@@ -155,17 +165,20 @@ def test_prune(storage: MemoryStorage) -> None:
         assert pack_bytes(cut.storage) == done, cut.name
 
 
-def test_prune_cut_and_cut_again(storage: MemoryStorage) -> None:
+@pytest.mark.needs("restic")
+def test_prune_cut_and_cut_again(storage: MemoryStorage, judge: ResticJudge) -> None:
     """The power comes back, the prune begins anew, and the power is cut again, at every moment of every run."""
     cuts, reported = prune_cuts(storage)
     for cut in cuts:
         for again in every_cut(cut.storage, prune):
             assert contents(again.storage) == reported, (cut.name, again.name)
+            assert not judge.errors(again.storage), (cut.name, again.name)
             prune(again.storage)
             assert is_pruned(again.storage), (cut.name, again.name)
 
 
-def test_a_backup_follows_an_interrupted_prune(storage: MemoryStorage) -> None:
+@pytest.mark.needs("restic")
+def test_a_backup_follows_an_interrupted_prune(storage: MemoryStorage, judge: ResticJudge) -> None:
     """Blobs that are about to go are not built upon: what an index names is there until it is not named any more."""
     cuts, reported = prune_cuts(storage)
     for cut in cuts:
@@ -175,12 +188,14 @@ def test_a_backup_follows_an_interrupted_prune(storage: MemoryStorage) -> None:
             back_up(repository, 9, {"first again": noise(2), "new": noise(50)})
         there = contents(cut.storage)
         assert reported.items() <= there.items(), cut.name
+        assert not judge.errors(cut.storage), cut.name
         prune(cut.storage)
         assert contents(cut.storage) == there, cut.name
         assert is_pruned(cut.storage), cut.name
 
 
-def test_adding_a_key(storage: MemoryStorage) -> None:
+@pytest.mark.needs("restic")
+def test_adding_a_key(storage: MemoryStorage, judge: ResticJudge) -> None:
     def job(place: Storage) -> None:
         repository = fresh(place)
         with repository.lock(owner=after_reboot()):
@@ -189,11 +204,13 @@ def test_adding_a_key(storage: MemoryStorage) -> None:
     reported = contents(storage)
     for cut in every_cut(storage, job):
         assert contents(cut.storage) == reported, cut.name
+        assert not judge.errors(cut.storage), cut.name
         job(cut.storage)
         assert Repository.open(cut.storage, RECOVERY).id == fresh(cut.storage).id
 
 
-def test_removing_a_key(storage: MemoryStorage) -> None:
+@pytest.mark.needs("restic")
+def test_removing_a_key(storage: MemoryStorage, judge: ResticJudge) -> None:
     old = fresh(storage).add_key(RECOVERY, hostname="box", username="customer", cost=CHEAP)
 
     def job(place: Storage) -> None:
@@ -204,6 +221,7 @@ def test_removing_a_key(storage: MemoryStorage) -> None:
     reported = contents(storage)
     for cut in every_cut(storage, job):
         assert contents(cut.storage) == reported, cut.name
+        assert not judge.errors(cut.storage), cut.name
         job(cut.storage)
         assert [info.key for info in cut.storage.list("keys")] == [f"keys/{fresh(cut.storage).key_id}"]
 
