@@ -40,6 +40,7 @@ from appliance.matters import Matters
 from appliance.metering import Metering
 from appliance.settings import ContractSettings
 from appliance.state import State
+from appliance.supporting import Support
 from appliance.text import T
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ class Agreement:
         self._begun = (state_dir / "state.db").exists
         self.metering = Metering(state, cloud)
         self.matters = Matters(state=state, begun=self._begun, record=self.record, history=self.history)
+        self.support = Support(state, clock, self.record)
         self.credentials = Credentials(key=key, state=state, begun=self._begun, record=self.record)
         self.evidence = EvidenceLog(state_dir / "evidence.jsonl", clock)
         self.entitlements = Entitlements(

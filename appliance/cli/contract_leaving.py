@@ -1,4 +1,4 @@
-"""`kurabako contract cancel`: what leaving the contract comes to, and the notice for it. Nothing is ended here."""
+"""`kurabako contract cancel`, `export-check`: what leaving comes to, and whether one can. Nothing is ended here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import typer
 from appliance.cli.box_session import opened_box, require_own_box
 from appliance.cli.context import JsonOption, invocation, printer
 from appliance.cli.contract_issue import OutputOption, write_new
-from appliance.errors import KurabakoError
+from appliance.errors import ExitCode, KurabakoError
 from appliance.text import T, Text
+from appliance.units import format_size
 
 if TYPE_CHECKING:
     from appliance.contract.leaving import Leaving
@@ -27,6 +28,34 @@ def register(app: typer.Typer) -> None:
     app.command(
         help=T("Say when you can leave the contract, and write the notice for it. Nothing is ended by it.").message
     )(cancel)
+    app.command("export-check", help=T("Say whether all that is in the cloud is in the vault too.").message)(
+        export_check
+    )
+
+
+def export_check(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Exits with 3 when the cloud has something that the vault has not. Reads only names and sizes."""
+    from appliance.daemon.completeness import completeness
+
+    with opened_box(context) as box:
+        require_own_box(box)
+        found = completeness(box)
+    out = printer(context, as_json)
+    figures = {"snapshots": found.snapshots, "files": found.files}
+    out.document({**vars(found), "complete": found.complete})
+    if found.complete:
+        out.say(T("Everything in the cloud is in the vault too: {snapshots} snapshots, {files} files.", **figures))
+        return
+    out.say(
+        T(
+            "{count} files ({size}) are in the cloud but not in the vault, {snapshots} snapshots among them.",
+            count=found.missing_files,
+            size=format_size(found.missing_bytes),
+            snapshots=len(found.missing_snapshots),
+        ),
+        T("Restore them before the contract ends: kurabako restore --from cloud …"),
+    )
+    raise typer.Exit(ExitCode.PARTIAL)
 
 
 def cancel(

@@ -38,7 +38,9 @@ GROUPS: Mapping[str, str] = {
     "repo": "appliance.cli.repo",
     "contract": "appliance.cli.contract",
     "credentials": "appliance.cli.credentials",
+    "diagnostics": "appliance.cli.diagnostics",
     "evidence": "appliance.cli.evidence",
+    "support": "appliance.cli.support",
     "report": "appliance.cli.report",
 }
 """Modules whose `app` is a group of commands, by the group's name."""

@@ -112,3 +112,16 @@ def acceptance(profile: ServiceProfile, entitlement: Entitlement, found: Accepta
             else T("[defect] {title}: {what}", title=title, what=what)
         )
     return written([*lines, *foot()], language)
+
+
+def destruction(number: int, made_at: str, destroyed_at: str, consent: str, left: int, language: str) -> str:
+    """The certificate that a copy of the diagnostics was destroyed."""
+    lines: list[Text | None] = [
+        T("Certificate of destruction"),
+        None,
+        T("Copy number {number}, made at {moment}", number=number, moment=made_at),
+        T("Consent: {consent}", consent=consent or "–"),
+        T("Destroyed at {moment}: overwritten once with zeros, and removed", moment=destroyed_at),
+        T("Copies that are still out: {count}", count=left),
+    ]
+    return written([*lines, *foot()], language)

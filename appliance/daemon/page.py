@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from appliance.box import Box
 from appliance.daemon.instance import why
+from appliance.daemon.problems import support_allowed
 from appliance.errors import KurabakoError
 from appliance.hookspecs import WebExtension
 from appliance.status.board import Board
@@ -22,6 +23,7 @@ from appliance.text import T
 from appliance.verification import Reports
 from appliance.web.app import create_app
 from appliance.web.directives import Take
+from appliance.web.support import SupportDesk
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +117,20 @@ def page_of(box: Box, board: Board, extensions: Sequence[WebExtension], take_dir
         zone=box.zone,
         reports=Reports(settings.box.state_dir),
         take_directive=take_directive if takes else None,
+        support=_support_desk(box) if settings.contract.provider_key_file is not None else None,
     )
+
+
+def _support_desk(box: Box) -> SupportDesk:
+    support = box.agreement.support
+
+    def allow(by: str, minutes: int) -> None:
+        support.allow(by, minutes)
+
+    def end() -> None:
+        support.end()
+
+    return SupportDesk(lambda: support_allowed(box), allow, end)
 
 
 def _addresses(listen: str) -> tuple[str, ...]:

@@ -9,19 +9,32 @@ from appliance.daemon.alarms import alarm_problems
 from appliance.daemon.jobs import error_from_json
 from appliance.daemon.memory import Memory
 from appliance.status.model import Problem, Severity
-from appliance.text import T
+from appliance.text import T, Text
 from appliance.transfers import Mode
 
 
 def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
     """What the box remembers as problems."""
     yield from _hold_problems(box)
+    allowed = support_allowed(box)
+    if allowed is not None:
+        todo = T("To end it at once, type: kurabako support end")
+        yield Problem("support.allowed", Severity.INFO, allowed, box.clock(), todo=todo)
     yield from alarm_problems(box.state)
     yield from _protection_problems(memory)
     kept_back = memory.kept_back()
     if kept_back is not None:
         error, at = kept_back
         yield Problem(error.code, Severity.ATTENTION, error.what, at, safe=error.safe, todo=error.todo)
+
+
+def support_allowed(box: Box) -> Text | None:
+    """That remote support is allowed now, and until when; None where it is not."""
+    consent = box.agreement.support.consent
+    if consent is None:
+        return None
+    until = f"{consent.until.astimezone(box.zone):%Y-%m-%d %H:%M}"
+    return T("Remote support is allowed until {time}, by {name}.", time=until, name=consent.by)
 
 
 def _protection_problems(memory: Memory) -> Iterator[Problem]:

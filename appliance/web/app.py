@@ -1,8 +1,8 @@
 """The page on the LAN: what the Status says, in Japanese and English, and the same as JSON and as events.
 
 Everything is rendered here; the page's script only puts changed parts in their place, and without it the
-page reloads itself. Nothing on it changes anything but a directive that the provider signed, and no secret is ever in
-a Status.
+page reloads itself. Nothing on it changes anything but a directive that the provider signed and the customer's consent
+to remote support, and no secret is ever in a Status.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from appliance.web.guard import Guard
 from appliance.web.language import choose
 from appliance.web.render import Link, Renderer
 from appliance.web.reports import report_pages
+from appliance.web.support import PATH as SUPPORT
+from appliance.web.support import SupportDesk, support_routes
 
 if TYPE_CHECKING:
     from appliance.hookspecs import WebExtension
@@ -51,16 +53,18 @@ def create_app(
     pace: Pace | None = None,
     reports: Reports | None = None,
     take_directive: Take | None = None,
+    support: SupportDesk | None = None,
 ) -> FastAPI:
     """The page's application, showing what hangs on `board`.
 
     `language` is for readers whose browser prefers none of ours, `hosts` are further names the box is reached by
     (addresses, this machine's name, `localhost` and `*.local` always are), `zone` is the box's time zone (this
     machine's when None). `reports` are the verification reports, each a page to be printed. `take_directive` takes what
-    is handed in on the page; None: the page takes nothing.
+    is handed in on the page; None: the page takes nothing. `support` takes the consent to remote support.
     """
     app = FastAPI(title="Kurabako", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     links = [] if take_directive is None else [Link(T("Hand in a directive"), DIRECTIVES)]
+    links += [] if support is None else [Link(T("Remote support"), SUPPORT)]
     links += [Link(extension.title, f"/x/{extension.name}/") for extension in extensions if extension.title]
     renderer = Renderer(zone=zone, links=links)
     events = Events(board, renderer, pace or Pace())
@@ -113,10 +117,12 @@ def create_app(
         app.include_router(report_pages(reports, renderer, language))
     if take_directive is not None:
         app.include_router(directive_routes(take_directive, renderer, language=language))
+    if support is not None:
+        app.include_router(support_routes(support, renderer, language=language))
     for extension in extensions:
         app.include_router(extension.router, prefix=f"/x/{extension.name}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     own = socket.gethostname()
-    forms = () if take_directive is None else (DIRECTIVES,)
+    forms = [path for path, taken in ((DIRECTIVES, take_directive), (SUPPORT, support)) if taken is not None]
     app.add_middleware(Guard, hosts=(own, own.partition(".")[0], *hosts), forms=forms)
     return app
