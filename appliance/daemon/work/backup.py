@@ -84,7 +84,7 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
             counted = {} if cloud is None else {"capacity": usage_of(box, cloud, repository), **_NOTHING_REFUSED}
     if report.snapshot is not None:
         Forgotten(box.state).note_source(job.source, report.snapshot.paths)
-    if report.outcome is Outcome.DONE and report.snapshot is not None and report.snapshot.parent is None:
+    if report.snapshot is not None and report.snapshot.parent is None and not report.lost:
         rereads.done(job.source, box.clock())
     places = {"home": home, "alarm": alarm.id if alarm else None, "protection": protection, **counted}
     return _backup_report(report, places)
@@ -113,9 +113,9 @@ class _Rereads:
         self._state = state
 
     def is_due(self, source_id: str, days: int | None, now: datetime) -> bool:
-        """Whether so many days have passed since; not before the first whole reading, which comes anyway."""
+        """Whether so many days have passed since, or nobody knows when it was."""
         last = self._state.value(_READ_WHOLE + source_id)
-        return days is not None and last is not None and now - datetime.fromisoformat(last) >= timedelta(days=days)
+        return days is not None and (last is None or now - datetime.fromisoformat(last) >= timedelta(days=days))
 
     def done(self, source_id: str, now: datetime) -> None:
         self._state.set_value(_READ_WHOLE + source_id, now.isoformat())
