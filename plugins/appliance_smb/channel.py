@@ -13,7 +13,6 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
-from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import cmac
@@ -27,6 +26,7 @@ from appliance_smb import errors, requests, wire
 from appliance_smb.requests import Message
 
 _HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")  # [MS-SMB2] 2.2.1.2
+_NONCE = struct.Struct("<QI")
 _TRANSFORM = struct.Struct("<4s16s16sIHHQ")  # [MS-SMB2] 2.2.41
 _ANSWERED, _ASYNC, _RELATED, _SIGNED, _DFS = 0x1, 0x2, 0x4, 0x8, 0x10000000
 _PENDING = 0x103
@@ -35,6 +35,9 @@ _CREDIT_BYTES = 65536
 _CREDITS_WANTED = 512
 """What servers grant a client at most without being tuned; enough for 32 reads of 1 MiB under way."""
 
+_LENGTH = struct.Struct(">I")
+_BUFFER = 64 << 10
+_TAG = 16
 _LONGEST = 16 << 20  # [MS-SMB2] 2.1: three bytes of length
 _ZEROS = bytes(16)
 
@@ -91,6 +94,9 @@ class Channel:
         """The most bytes one answer or one write may carry."""
         if not self._multi_credit:
             self.payload = min(self.payload, _CREDIT_BYTES)
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._arrived = self._buffer[:0]
+        """What of the buffer has not been taken yet."""
         self._sending = threading.Lock()
         self._reading = threading.Lock()
         self._waiting: dict[int, Pending] = {}
@@ -108,12 +114,25 @@ class Channel:
 
     def send(self, messages: Sequence[Message]) -> list[Pending]:
         """Sends requests; several become one compound, in which each goes on with the file that the first opened."""
-        charges = [self._charge(message) for message in messages]
-        with self._sending:
-            self._gather_credits(sum(charges))
-            frame, pending = self._pack(messages, charges)
-            self._put(frame)
+        (pending,) = self.send_all([messages])
         return pending
+
+    def send_all(self, compounds: Sequence[Sequence[Message]]) -> list[list[Pending]]:
+        """Sends several compounds, with as few calls of the system as credits allow."""
+        sent = []
+        frames: list[bytes] = []
+        with self._sending:
+            for messages in compounds:
+                charges = [max(1, -(-message.payload // _CREDIT_BYTES)) for message in messages]
+                if self._credits < sum(charges):
+                    self._put(frames)
+                    frames = []
+                    self._gather_credits(sum(charges))
+                frame, pending = self._pack(messages, charges)
+                frames.append(frame)
+                sent.append(pending)
+            self._put(frames)
+        return sent
 
     def receive(self, pending: Pending) -> memoryview:
         """The body of the answer. Raises `Refused`, or `Broken` when the server ended the session or the share."""
@@ -144,9 +163,6 @@ class Channel:
     def _credits(self) -> int:
         return self._granted - self._spent
 
-    def _charge(self, message: Message) -> int:
-        return max(1, -(-message.payload // _CREDIT_BYTES))
-
     def _gather_credits(self, needed: int) -> None:
         """Waits until the server allows as much ([MS-SMB2] 3.2.4.1.2), by reading the answers that bring credits."""
         while self._credits < needed:
@@ -154,7 +170,7 @@ class Channel:
                 if self._credits < 1:
                     raise self._fail("the server grants no credits")
                 frame, _ = self._pack([requests.echo()], [1])
-                self._put(frame)
+                self._put([frame])
             with self._reading:
                 if self._credits < needed and self._waiting:
                     self._read_one()
@@ -190,13 +206,14 @@ class Channel:
             return packed + body
         return packed[:48] + self._signer.sign(packed, body, message_id) + body
 
-    def _put(self, frame: bytes) -> None:
+    def _put(self, frames: Sequence[bytes]) -> None:
         if self._broken is not None:
             raise Broken(self._broken)
         if self._cipher:
-            frame = self._cipher.seal(frame, self._session_id)
+            frames = [self._cipher.seal(frame, self._session_id) for frame in frames]
         try:
-            self._socket.sendall(len(frame).to_bytes(4, "big") + frame)
+            if frames:
+                self._socket.sendall(b"".join(part for frame in frames for part in (_LENGTH.pack(len(frame)), frame)))
         except OSError as error:
             raise self._fail(str(error)) from error
 
@@ -220,20 +237,33 @@ class Channel:
             raise self._fail(str(error) or type(error).__name__) from error
 
     def _read_frame(self) -> memoryview:
-        length = int.from_bytes(self._read_bytes(4), "big")
+        """The next frame; the buffer behind it has room for a tag (see `_Cipher.open`)."""
+        (length,) = _LENGTH.unpack(self._read_bytes(_LENGTH.size))
         if not _HEADER.size <= length < _LONGEST:
             raise ValueError("no SMB message")
-        return self._read_bytes(length)
+        return self._read_bytes(length, _TAG)[:length]
 
-    def _read_bytes(self, length: int) -> memoryview:
-        data = memoryview(bytearray(length))
+    def _read_bytes(self, length: int, spare: int = 0) -> memoryview:
+        """So many bytes and so much room behind them. Several small frames come with one call of the system."""
+        data = memoryview(bytearray(length + spare))
         at = 0
         while at < length:
-            count = self._socket.recv_into(data[at:])
-            if not count:
-                raise ConnectionResetError("the server hung up")
+            if not self._arrived and length - at >= len(self._buffer):
+                count = self._received(data[at:length])
+            else:
+                if not self._arrived:
+                    self._arrived = self._buffer[: self._received(self._buffer)]
+                count = min(length - at, len(self._arrived))
+                data[at : at + count] = self._arrived[:count]
+                self._arrived = self._arrived[count:]
             at += count
         return data
+
+    def _received(self, place: memoryview) -> int:
+        count = self._socket.recv_into(place)
+        if not count:
+            raise ConnectionResetError("the server hung up")
+        return count
 
     def _hand_out(self, frame: memoryview, check: _Signer | None) -> None:
         while frame:
@@ -282,26 +312,23 @@ class _Signer:
         self._algorithm = algorithm
         self._gcm = AESGCM(self._key)
 
-    def sign(self, header: bytes | memoryview, body: bytes | memoryview, message_id: int) -> bytes:
+    def sign(self, header: bytes, body: bytes, message_id: int) -> bytes:
         """The signature of a request; `header` has zeros where it goes."""
-        return self._signature(header, body, message_id, 0)
+        return self._signature(header + body, message_id, 0)
 
     def is_signed(self, answer: memoryview, message_id: int, signature: bytes) -> bool:
-        header = bytes(answer[:48]) + _ZEROS
-        return hmac.compare_digest(self._signature(header, answer[64:], message_id, 1), signature)
+        """Whether the answer has this signature, which is wiped out of it."""
+        answer[48:64] = _ZEROS
+        return hmac.compare_digest(self._signature(answer, message_id, 1), signature)
 
-    def _signature(self, header: bytes | memoryview, body: bytes | memoryview, message_id: int, marks: int) -> bytes:
+    def _signature(self, message: bytes | memoryview, message_id: int, marks: int) -> bytes:
         if self._algorithm == SigningAlgorithms.AES_GMAC:
-            nonce = message_id.to_bytes(8, "little") + marks.to_bytes(4, "little")
-            return self._gcm.encrypt(nonce, b"", b"".join((header, body)))
+            return self._gcm.encrypt(_NONCE.pack(message_id, marks), b"", message)
         if self._algorithm == SigningAlgorithms.AES_CMAC:
             maker = cmac.CMAC(AES(self._key))
-            maker.update(bytes(header))
-            maker.update(bytes(body))
+            maker.update(bytes(message))
             return maker.finalize()
-        digest = hmac.new(self._key, header, sha256)
-        digest.update(body)
-        return digest.digest()[:16]
+        return hmac.digest(self._key, message, "sha256")[:16]
 
 
 class _Cipher:
@@ -322,7 +349,9 @@ class _Cipher:
         return b"".join((header[:4], sealed[-16:], header[20:], sealed[:-16]))
 
     def open(self, frame: memoryview) -> memoryview:
-        """Raises `InvalidTag` for what the server did not seal."""
-        nonce = bytes(frame[20 : 20 + self._nonce_length])
-        sealed = b"".join((frame[_TRANSFORM.size :], frame[4:20]))
-        return memoryview(self._in.decrypt(nonce, sealed, bytes(frame[20 : _TRANSFORM.size])))
+        """What the frame holds. Raises `InvalidTag` for what the server did not seal."""
+        nonce, header = bytes(frame[20 : 20 + self._nonce_length]), bytes(frame[20 : _TRANSFORM.size])
+        # The tag goes behind what it seals, into room that `_read_frame` left: a copy less of everything that is read.
+        whole = memoryview(frame.obj)[: len(frame) + _TAG]
+        whole[-_TAG:] = frame[4:20]
+        return memoryview(self._in.decrypt(nonce, whole[_TRANSFORM.size :], header))

@@ -19,8 +19,8 @@ SMALL = 512 << 10
 _AHEAD = 6
 """Reads under way per large file: enough to keep a fast line busy while the bytes before are worked on."""
 
-_TOGETHER = 16
-"""Small files under way at once in one session."""
+_TOGETHER, _SENT_TOGETHER = 16, 8
+"""Small files under way at once in one session, and how many of them are asked for by one call of the system."""
 
 _TRIES = 3
 """Times something is asked for, when the connection breaks each time."""
@@ -222,9 +222,10 @@ def _read_each(channel: Channel, wanted: Sequence[Wanted], numbers: list[int], a
         except Refused as refused:
             answers[number] = Known(failure=errors.path_error(wanted[number].path, refused.status))
 
-    for number in numbers:
-        under_way.append((number, channel.send(_round_trip(wanted[number]))))
-        if len(under_way) == _TOGETHER:
+    for at in range(0, len(numbers), _SENT_TOGETHER):
+        group = numbers[at : at + _SENT_TOGETHER]
+        under_way += zip(group, channel.send_all([_round_trip(wanted[number]) for number in group]), strict=True)
+        while len(under_way) > _TOGETHER - _SENT_TOGETHER:
             take()
     while under_way:
         take()
