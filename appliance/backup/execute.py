@@ -23,7 +23,7 @@ from appliance.backup.nodes import is_same, node_of
 from appliance.backup.parent import ParentSnapshot, nodes_of
 from appliance.backup.plan import BackupPlan, path_names
 from appliance.backup.readers import FileReaders
-from appliance.backup.remote import inherit, inherited_streams, is_stream, opens, streams
+from appliance.backup.remote import complete_unchanged, inherit, inherited_streams, is_stream, opens, streams
 from appliance.backup.report import BackupReport
 from appliance.backup.second import SMALL
 from appliance.backup.settling import Settling, StillWritten, by_directory
@@ -247,6 +247,12 @@ class _Run:
         try:
             source.complete(path, entry)
         except SourceError as error:
+            return self._is_complete(source, path, entry, error)
+        return self._is_complete(source, path, entry, None)
+
+    def _is_complete(self, source: Source, path: Path, entry: Entry, error: SourceError | None) -> bool:
+        """Whether the entry could be completed; tells of what it lacks."""
+        if error is not None:
             self._tally.error(source, path, error)
             return False
         if entry.missing is not None:
@@ -289,6 +295,7 @@ class _Run:
         trusts_inode = source.trusts_inode
         reads_at_once = path is not None and isinstance(source, LocalTree)
         folder.known = len(known)
+        asked = complete_unchanged(source, path, entries, known) if path is not None else {}
         for entry in entries:
             previous = known.get(entry.name)
             if entry.type is _DIR:
@@ -310,7 +317,11 @@ class _Run:
                 continue
             inherits = inherit(source, entry, previous)
             comes_later = inherits or opens(source, entry, previous)
-            if not comes_later and not self._complete(source, entry_path, entry):
+            if not comes_later and not (
+                self._is_complete(source, entry_path, entry, asked[entry.name])
+                if entry.name in asked
+                else self._complete(source, entry_path, entry)
+            ):
                 if self._tally.is_lost(source):
                     break
                 continue

@@ -1,16 +1,17 @@
 """What is different with sources that take time to answer (`RemoteSource`).
 
-A file is described when it is opened, in the same round trip; one that has neither changed its content nor its change
-time since the parent snapshot is not asked for at all. Its streams are files beside it, and come and go with it.
+A file is described when it is opened, in the same round trip. One that has neither changed its content nor its change
+time since the parent snapshot is not asked for at all, where that time is kept. Its streams are files beside it, and
+come and go with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.repository import Node
-from appliance.sources.interface import Entry, EntryType, Path, Source, is_remote
+from appliance.sources.interface import Entry, EntryType, Path, Source, SourceError, is_remote
 
 _MADE_BY_COMPLETE = "windows.security_descriptor"
 
@@ -19,6 +20,7 @@ def inherit(source: Source, entry: Entry, previous: Node | None) -> bool:
     """Whether the parent snapshot's `previous` tells all of the file's metadata, which are then the entry's."""
     if (
         not is_remote(source)
+        or not source.trusts_change_time
         or previous is None
         or entry.type is not EntryType.FILE
         or not entry.ctime_ns
@@ -27,7 +29,24 @@ def inherit(source: Source, entry: Entry, previous: Node | None) -> bool:
     ):
         return False
     entry.generic_attributes = {**known, **entry.generic_attributes}
+    entry.xattrs = tuple((one.name.encode(), one.value or b"") for one in previous.extended_attributes or ())
     return True
+
+
+def complete_unchanged(
+    source: Source, path: Path, entries: Sequence[Entry], known: Mapping[bytes, Node]
+) -> dict[bytes, SourceError | None]:
+    """Completes, in few round trips, the files of a directory that will not be opened, where no time vouches for them.
+
+    The answer names those it asked for, with what went wrong.
+    """
+    if not is_remote(source) or source.trusts_change_time:
+        return {}
+    unchanged = [
+        entry for entry in entries if entry.type is EntryType.FILE and not opens(source, entry, known.get(entry.name))
+    ]
+    answers = source.complete_many([((*path, entry.name), entry) for entry in unchanged])
+    return {entry.name: answer for entry, answer in zip(unchanged, answers, strict=True)}
 
 
 def opens(source: Source, entry: Entry, previous: Node | None) -> bool:

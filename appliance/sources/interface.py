@@ -124,10 +124,19 @@ class Source(Protocol):
 
 
 class RemoteSource(Source, Protocol):
-    """A source that takes time to answer, so that what can be asked at once is.
+    """A source that takes time to answer, so that what can be asked at once is."""
 
-    A file whose change time (`ctime_ns`, which is not 0) is that of an earlier run has that run's metadata and streams.
-    """
+    @property
+    def trusts_change_time(self) -> bool:
+        """Whether a file whose `ctime_ns`, if not 0, is that of an earlier run has that run's metadata and streams.
+
+        It may become true while the source is read.
+        """
+        ...
+
+    def complete_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceError | None]:
+        """Completes each file's entry, or says why it cannot be."""
+        ...
 
     def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
         """Opens each file, or says why it cannot be; an entry whose file is opened is then complete."""

@@ -35,6 +35,13 @@ class ThrottledRemoteSource(ThrottledSource):
         super().__init__(inner, limit)
         self._remote = inner
 
+    @property
+    def trusts_change_time(self) -> bool:
+        return self._remote.trusts_change_time
+
+    def complete_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceError | None]:
+        return self._remote.complete_many(files)
+
     def open_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceFile | SourceError]:
         return [
             opened if isinstance(opened, SourceError) else _ThrottledFile(opened, self._bucket)

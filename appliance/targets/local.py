@@ -29,6 +29,7 @@ _STAGED = b".kurabako-%d-%d.partial"
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = 0o600
 _ACCESS_ACL = "system.posix_acl_access"
+_NAMESPACES = (b"user.", b"system.", b"security.", b"trusted.")
 _DEFAULT_ACL = "system.posix_acl_default"
 _DEVICE_TYPES = {
     EntryType.BLOCK_DEVICE: stat.S_IFBLK,
@@ -290,7 +291,9 @@ def _set_xattrs(place: int | bytes, entry: Entry, *, follow_symlinks: bool = Tru
     complete = True
     for name, value in entry.xattrs:
         try:
-            os.setxattr(place, name, value, follow_symlinks=follow_symlinks)
+            # Those of a share or of Windows know no namespace; Samba keeps them among the user's, too.
+            full = name if name.startswith(_NAMESPACES) else b"user." + name
+            os.setxattr(place, full, value, follow_symlinks=follow_symlinks)
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM):
                 raise

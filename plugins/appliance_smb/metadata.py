@@ -17,7 +17,9 @@ def settable(attributes: int) -> int:
 
 
 def describing(entry: Entry) -> list[Message]:
-    """What gives an open file or directory its permissions, times and attributes.
+    """What gives an open file or directory its permissions, extended attributes, times and attributes.
+
+    Extended attributes are those of a share or of Windows; what Linux calls so means nothing to a server.
 
     The lists of rights come before the owner, whose change needs more rights than most users have; attributes come
     last, since nothing more can be written to what is read-only.
@@ -32,6 +34,8 @@ def describing(entry: Entry) -> list[Message]:
             messages.append(requests.set_security(owners, settable))
         if parts & requests.SACL:
             messages.append(requests.set_security(requests.SACL, settable))
+    if entry.xattrs and entry.generic_attributes:
+        messages.append(requests.set_file(requests.FULL_EA, wire.pack_eas(entry.xattrs)))
     return [*messages, requests.set_file(requests.BASIC, basic(entry))]
 
 

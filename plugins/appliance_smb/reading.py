@@ -56,6 +56,7 @@ class Known:
 
     security: bytes | None = None
     streams: Sequence[wire.Stream] | None = None
+    eas: Sequence[tuple[bytes, bytes]] | None = None
     content: Whole | None = None
     failure: SourceError | None = None
 
@@ -183,7 +184,7 @@ def _differ(before: wire.Facts, after: wire.Facts) -> bool:
 class Wanted:
     """A file to be read or, with a `size` of None, only to be described. `security` are the parts wanted.
 
-    `moment`: of the earlier state that is wanted, or 0.
+    `moment`: of the earlier state that is wanted, or 0. `eas`: whether it has extended attributes.
     """
 
     path: Path
@@ -192,6 +193,7 @@ class Wanted:
     security: int
     streams: bool
     moment: int = 0
+    eas: bool = False
 
 
 def read_many(link: Link, wanted: Sequence[Wanted]) -> list[Known]:
@@ -237,12 +239,16 @@ def _round_trip(wanted: Wanted) -> list[Message]:
         access |= requests.READ_CONTROL
     if wanted.security & requests.SACL:
         access |= requests.ACCESS_SYSTEM_SECURITY
+    if wanted.eas:
+        access |= requests.READ_EA
     options = _READ_FILE if wanted.size is not None else requests.OPEN_REPARSE_POINT
     messages = [requests.create(wanted.name, access, options, moment=wanted.moment)]
     if wanted.security:
         messages.append(requests.query_security(wanted.security, _FACTS))
     if wanted.streams:
         messages.append(requests.query_file(requests.STREAMS, _FACTS))
+    if wanted.eas:
+        messages.append(requests.query_file(requests.FULL_EA, _FACTS))
     if wanted.size:
         messages.append(requests.read(wanted.size))
     messages.append(requests.close(tell=True))
@@ -263,6 +269,9 @@ def _taken(channel: Channel, wanted: Wanted, pending: list[Pending]) -> Known:
     if wanted.streams:
         answer = next(rest)
         known.streams = None if isinstance(answer, Refused) else wire.parse_streams(wire.parse_output(answer))
+    if wanted.eas:
+        answer = next(rest)
+        known.eas = None if isinstance(answer, Refused) else wire.parse_eas(wire.parse_output(answer))
     if wanted.size is None:
         return known
     data = memoryview(b"")
@@ -291,3 +300,16 @@ def close_handle(channel: Channel, handle: bytes) -> None:
         channel.call(requests.close(handle))
     except Refused:
         pass
+
+
+def may_audit(channel: Channel, name: bytes, moment: int = 0) -> bool:
+    """Whether the user may read and set the SACLs of a directory and of what is in it: the security privilege."""
+    access = requests.READ_CONTROL | requests.ACCESS_SYSTEM_SECURITY
+    try:
+        handle, _ = wire.parse_created(
+            channel.call(requests.create(name, access, requests.DIRECTORY_FILE, moment=moment))
+        )
+    except Refused:
+        return False
+    close_handle(channel, handle)
+    return True

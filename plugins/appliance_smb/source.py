@@ -6,7 +6,7 @@ import threading
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance.sources.interface import (
     Entry,
@@ -22,7 +22,7 @@ from appliance_smb import errors, requests, wire
 from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
 from appliance_smb.previous import Snapshot, newest_snapshot
-from appliance_smb.reading import SMALL, Ahead, Known, Wanted, asked, close_handle, read_many
+from appliance_smb.reading import SMALL, Ahead, Known, Wanted, asked, close_handle, may_audit, read_many
 
 _REMEMBERED = 10_000
 """Directories whose identity is remembered for noticing loops; those on the way to the current ones always are."""
@@ -31,6 +31,13 @@ _FEW, _LIST = 65536, requests.LIST_DIRECTORY | requests.READ_ATTRIBUTES
 _LONGEST_LINK = 16 * 1024  # [MS-FSCC] 2.1.2: the largest reparse point
 _SECURITY = requests.OWNER | requests.GROUP | requests.DACL
 _CONTENT = (EntryType.FILE, EntryType.DIR)
+
+
+@dataclass(slots=True)
+class _Listed(Entry):
+    """An entry, and whether it has extended attributes, which are asked for only then."""
+
+    has_eas: bool = False
 
 
 class InCircle(OtherFileSystem):
@@ -43,9 +50,10 @@ class SmbSource:
     """The tree of a share, or of a folder in it.
 
     A share knows no Unix owners, modes and inodes: entries have none, and files belong to who restores them. Creation
-    time, file attributes and security descriptor go along as generic attributes, the very values that stock restic on
-    Windows writes; named streams as files of their own. Links and junctions are kept as links and never followed; what
-    the server itself follows in a circle is noticed and read once.
+    time, file attributes and security descriptor (with its SACL, if the user may read that) go along as generic
+    attributes, the very values that stock restic on Windows writes; extended attributes under their own names, as it
+    does; named streams as files of their own. Links and junctions are kept as links and never followed; what the server
+    itself follows in a circle is noticed and read once.
     """
 
     def __init__(self, link: Link, user: str, previous: PreviousVersions = "locked") -> None:
@@ -58,11 +66,14 @@ class SmbSource:
         self._known: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._security = _SECURITY
+        self._has_change_times = False
         self._user = user
         try:
             if previous == "always" and (snapshot := self._newest_snapshot(link.channel())):
                 self._moment = snapshot.moment
             self._root = self._look_at_root(link.channel())
+            if may_audit(link.channel(), self._name(()), self._moment):
+                self._security |= requests.SACL
         except Refused as refused:
             raise errors.share_refused(link.address, user, refused.status) from refused
         except Broken as broken:
@@ -80,6 +91,14 @@ class SmbSource:
     def trusts_inode(self) -> bool:
         """False: servers make up file ids, and change times are not kept by all."""
         return False
+
+    @property
+    def trusts_change_time(self) -> bool:
+        """Whether some file has shown a change time that is not the time of its last write.
+
+        Samba tells the latter for both, so that permissions may change and no time tells.
+        """
+        return self._has_change_times
 
     def root(self) -> Entry:
         entry = _entry(b"", self._root)
@@ -110,6 +129,9 @@ class SmbSource:
             (known,) = self._ask([(path, entry)], content=False)
             if known.failure is not None:
                 raise known.failure
+
+    def complete_many(self, files: Sequence[tuple[Path, Entry]]) -> Sequence[SourceError | None]:
+        return [known.failure for known in self._ask(files, content=False)]
 
     def open(self, path: Path, entry: Entry) -> SourceFile:
         (opened,) = self.open_many([(path, entry)])
@@ -149,7 +171,7 @@ class SmbSource:
 
     def _ask(self, files: Sequence[tuple[Path, Entry]], *, content: bool) -> list[Known]:
         """Completes the entries and, if wanted, reads the files."""
-        wanted = [self._wanted(path, entry.size if content else None) for path, entry in files]
+        wanted = [self._wanted(path, entry, entry.size if content else None) for path, entry in files]
         answers = read_many(self._link, wanted)
         for number, ((path, entry), known) in enumerate(zip(files, answers, strict=True)):
             if isinstance(known.failure, errors.Denied) and wanted[number].security:
@@ -165,10 +187,11 @@ class SmbSource:
             return [Known(failure=lost)] * len(answers)
         return answers
 
-    def _wanted(self, path: Path, size: int | None) -> Wanted:
+    def _wanted(self, path: Path, entry: Entry, size: int | None) -> Wanted:
         """What is asked for a file or directory; a stream (`name:stream`) has only its content."""
         whole = b":" not in (path[-1] if path else b"")
-        return Wanted(path, self._name(path), size, self._security if whole else 0, whole, self._moment)
+        eas = isinstance(entry, _Listed) and entry.has_eas
+        return Wanted(path, self._name(path), size, self._security if whole else 0, whole, self._moment, eas)
 
     # --- directories -------------------------------------------------------------------------------------------------
 
@@ -208,6 +231,7 @@ class SmbSource:
                 if not wire.is_name(name):
                     raise ValueError("a name that cannot be one")
                 entries.append(_entry(name, facts))
+                self._has_change_times = self._has_change_times or facts.changed != facts.written
         return entries
 
     def _list(self, channel: Channel, path: Path) -> Iterator[tuple[bytes, wire.Facts]]:
@@ -285,6 +309,13 @@ def _describe(entry: Entry, known: Known) -> None:
     if known.security is not None:
         descriptor = b64encode(known.security).decode()
         entry.generic_attributes = {**entry.generic_attributes, wire.SECURITY_DESCRIPTOR: descriptor}
+    if known.eas is not None:
+        entry.xattrs = tuple(known.eas)
+    elif isinstance(entry, _Listed) and entry.has_eas and known.failure is None:
+        entry.missing = entry.missing or T(
+            "The extended attributes of {name} could not be read; everything else of it was backed up.",
+            name=errors.display((entry.name,)),
+        )
     if known.streams:
         entry.streams = tuple(
             Entry(
@@ -319,7 +350,7 @@ def _entry(name: bytes, facts: wire.Facts) -> Entry:
         kind, mode = EntryType.DIR, 0o700
     else:
         kind, mode = EntryType.FILE, 0o400 if facts.attributes & wire.READ_ONLY else 0o600
-    return Entry(
+    return _Listed(
         name,
         kind,
         mode,
@@ -328,4 +359,5 @@ def _entry(name: bytes, facts: wire.Facts) -> Entry:
         atime_ns=wire.unix_ns(facts.accessed),
         ctime_ns=wire.unix_ns(facts.changed),
         generic_attributes=wire.windows_attributes(facts),
+        has_eas=facts.ea_size > 0,
     )

@@ -15,7 +15,7 @@ from appliance_smb import requests, wire
 from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
 from appliance_smb.metadata import basic, describing, settable
-from appliance_smb.reading import close_handle
+from appliance_smb.reading import close_handle, may_audit
 from appliance_smb.refusals import COLLISION, NOT_THERE, as_os_errors, refusal
 from appliance_smb.requests import Message
 
@@ -25,7 +25,12 @@ _TOGETHER = 256 << 10
 
 _WRITES_AHEAD = 8
 _WRITE = (
-    requests.WRITE_DATA | requests.READ_DATA | requests.READ_ATTRIBUTES | requests.WRITE_ATTRIBUTES | requests.DELETE
+    requests.WRITE_DATA
+    | requests.READ_DATA
+    | requests.READ_ATTRIBUTES
+    | requests.WRITE_ATTRIBUTES
+    | requests.WRITE_EA
+    | requests.DELETE
 )
 _SECURITY = requests.READ_CONTROL | requests.WRITE_DAC | requests.WRITE_OWNER
 _LINK = 11  # [MS-FSCC] 2.4.27, FileLinkInformation
@@ -43,6 +48,7 @@ class SmbTarget:
         self._link = link
         self._top = (*link.prefix, *(name.encode() for name in link.address.folder))
         self._numbers = count()
+        self._rights = _SECURITY
         self._lock = threading.Lock()
         self._streams: list[tuple[Path, Path]] = []
         """Streams that wait for `finish_files`: where they are, and what they are to be."""
@@ -72,6 +78,9 @@ class SmbTarget:
         for depth in range(len(self._link.prefix) + 1, len(self._top) + 1):
             with as_os_errors():
                 self._make_directory(wire.encode_path(self._top[:depth]))
+        with as_os_errors():
+            if may_audit(self._link.channel(), self._name(())):
+                self._rights |= requests.ACCESS_SYSTEM_SECURITY
 
     def make_directory(self, path: Path) -> None:
         if not path:
@@ -95,7 +104,7 @@ class SmbTarget:
                 unfinished.discard()
                 raise
         staged = self._staged_name(path)
-        messages = [requests.create(self._name(staged), _WRITE | _SECURITY, _FILE, disposition=requests.CREATE_NEW)]
+        messages = [requests.create(self._name(staged), _WRITE | self._rights, _FILE, disposition=requests.CREATE_NEW)]
         if data:
             messages.append(requests.write(data, offset))
         with as_os_errors():
@@ -110,7 +119,7 @@ class SmbTarget:
         staged = self._staged_name(path)
         channel = self._link.channel()
         with as_os_errors():
-            message = requests.create(self._name(staged), _WRITE | _SECURITY, _FILE, disposition=requests.CREATE_NEW)
+            message = requests.create(self._name(staged), _WRITE | self._rights, _FILE, disposition=requests.CREATE_NEW)
             handle, _ = wire.parse_created(channel.call(message))
         return SmbUnfinished(self, channel, handle, staged, path, self._link.payload)
 
@@ -162,7 +171,8 @@ class SmbTarget:
     def describe_directory(self, path: Path, entry: Entry) -> bool:
         metadata = describing(entry)
         with as_os_errors():
-            for access in (requests.WRITE_ATTRIBUTES | _SECURITY, requests.WRITE_ATTRIBUTES):
+            wanted = requests.WRITE_ATTRIBUTES | (requests.WRITE_EA if entry.xattrs else 0)
+            for access in (wanted | self._rights, wanted):
                 message = requests.create(self._name(path), access, requests.DIRECTORY_FILE)
                 opened, *answers = self._round_trip([message, *metadata, requests.close()])
                 if not isinstance(opened, Refused):

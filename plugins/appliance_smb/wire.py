@@ -6,7 +6,7 @@ Sources: [MS-SMB2] 2.2, [MS-FSCC] 2.1.2 and 2.4, by section number below.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,13 +27,17 @@ _SNAPSHOTS = struct.Struct("<3I")  # [MS-SMB2] 2.2.32.2
 _CREATED = struct.Struct("<2xBx4x4q2QI4x16s")  # 2.2.14
 _LISTED = struct.Struct("<I4x4qQ8x3I4xQ")  # [MS-FSCC] 2.4.18, FileIdFullDirectoryInformation
 _CLOSED = struct.Struct("<2x2x4x4q2QI")  # 2.2.16
+_EA = struct.Struct("<IBBH")  # [MS-FSCC] 2.4.15
 _STREAM = struct.Struct("<IIqq")  # [MS-FSCC] 2.4.44
 _NETWORK_OPEN = struct.Struct("<4q2QI")  # [MS-FSCC] 2.4.29
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a server tells of a file. Times are FILETIMEs; `tag` is 0 for what is no reparse point."""
+    """What a server tells of a file. Times are FILETIMEs; `tag` is 0 for what is no reparse point.
+
+    `ea_size`: the bytes of its extended attributes, which only listings tell.
+    """
 
     created: int
     accessed: int
@@ -43,6 +47,7 @@ class Facts:
     attributes: int
     tag: int = 0
     file_id: int = 0
+    ea_size: int = 0
 
     @property
     def is_directory(self) -> bool:
@@ -146,8 +151,9 @@ def parse_listing(buffer: Answer) -> Iterator[tuple[bytes, Facts]]:
         if start + length > len(buffer) or length % 2:
             raise ValueError("a name of the listing is cut off")
         name = _utf8(buffer[start : start + length])
-        tag = ea_size if attributes & REPARSE_POINT else 0  # [MS-FSCC] 2.4.18: EaSize holds the tag then
-        yield name, Facts(created, accessed, written, changed, size, attributes, tag, file_id)
+        # [MS-FSCC] 2.4.18: EaSize of a reparse point holds its tag.
+        tag, ea_size = (ea_size, 0) if attributes & REPARSE_POINT else (0, ea_size)
+        yield name, Facts(created, accessed, written, changed, size, attributes, tag, file_id, ea_size)
         if not following:
             return
         at += following
@@ -174,6 +180,36 @@ def parse_streams(buffer: Answer) -> list[Stream]:
             break
         at += following
     return found
+
+
+def parse_eas(buffer: Answer) -> list[tuple[bytes, bytes]]:
+    """Names and values of extended attributes, in [MS-FSCC] 2.4.15's list. Raises `ValueError` when it is none."""
+    found: list[tuple[bytes, bytes]] = []
+    at = 0
+    while at < len(buffer):
+        if at + _EA.size > len(buffer):
+            raise ValueError("an extended attribute is cut off")
+        following, _flags, name_length, value_length = _EA.unpack_from(buffer, at)
+        start = at + _EA.size
+        value = start + name_length + 1
+        if value + value_length > len(buffer):
+            raise ValueError("the value of an extended attribute is cut off")
+        found.append((bytes(buffer[start : start + name_length]), bytes(buffer[value : value + value_length])))
+        if not following:
+            break
+        at += following
+    return found
+
+
+def pack_eas(attributes: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Extended attributes as the list that is to be set, [MS-FSCC] 2.4.15: entries aligned to 4 bytes."""
+    packed = b""
+    for number, (name, value) in enumerate(attributes):
+        body = name + b"\0" + value
+        padding = -(_EA.size + len(body)) % 4 if number < len(attributes) - 1 else 0
+        following = _EA.size + len(body) + padding if number < len(attributes) - 1 else 0
+        packed += _EA.pack(following, 0, len(name), len(value)) + body + bytes(padding)
+    return packed
 
 
 def parse_link(buffer: Answer) -> bytes | None:

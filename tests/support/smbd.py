@@ -127,11 +127,11 @@ class Smbd:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def keep(self, moment: datetime) -> str:
-        """Keeps what is shared now as a previous version of that moment; its name."""
+    def keep(self, folder: Path, moment: datetime) -> str:
+        """Keeps what is in a folder of the shares now as a previous version of that moment; its name."""
         name = moment.strftime("@GMT-%Y.%m.%d-%H.%M.%S")
         kept = self.share.parent / "snapshots" / name
-        shutil.copytree(self.share, kept)
+        shutil.copytree(folder, kept / folder.relative_to(self.share))
         self.give(kept)
         return name
 

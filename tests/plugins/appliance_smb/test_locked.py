@@ -121,10 +121,10 @@ def test_what_is_unlocked_during_the_run_is_read_at_its_end(
 def test_a_locked_file_is_read_from_the_newest_previous_version(
     smbd: Smbd, repository: Repository, folder: Path, tmp_path: Path, name: str
 ) -> None:
-    smbd.keep(next(moments))
+    smbd.keep(folder, next(moments))
     (folder / name).write_bytes(b"newest" + bytes(LARGE + 7))
     os.utime(folder / name, ns=(0, 1_700_000_000_000_000_000))
-    newest = smbd.keep(next(moments))
+    newest = smbd.keep(folder, next(moments))
     (folder / name).write_bytes(b"now")
     with other_client(smbd, folder / name, "r+b", ""):
         report = back_up(repository, opened(smbd, tmp_path / "state", share="previous", folder=folder.name))
@@ -145,7 +145,7 @@ def test_a_locked_file_is_read_from_the_newest_previous_version(
 def test_a_whole_share_is_read_as_it_was_in_the_newest_previous_version(
     smbd: Smbd, repository: Repository, folder: Path, tmp_path: Path
 ) -> None:
-    newest = smbd.keep(next(moments))
+    newest = smbd.keep(folder, next(moments))
     (folder / "ledger").write_bytes(b"now")
     (folder / "new").write_bytes(b"new")
     source = opened(smbd, tmp_path / "state", share="previous", folder=folder.name, previous="always")

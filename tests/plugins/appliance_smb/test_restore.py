@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pydantic import SecretStr
 
+from appliance_smb import requests, wire
+from appliance_smb.address import parse_address
+from appliance_smb.channel import Channel, Refused
+from appliance_smb.link import Login, open_channel
 from tests.support.smbd import Smbd, start_smbd
 
 pytestmark = [pytest.mark.needs("smbd", "smbclient", "samba-vfs", "restic", "root"), pytest.mark.xdist_group("smbd")]
@@ -74,6 +81,39 @@ def facts(server: Smbd, path: str) -> SimpleNamespace:
     )
 
 
+AUDITED = bytes.fromhex(
+    "01001080" + "00000000" * 2 + "14000000" + "00000000"  # [MS-DTYP] 2.4.6: SACL present, at 20
+    "02001c0001000000" + "02c01400ff011f00" + "010100000000000100000000"  # audit whatever everybody does
+)
+
+
+def set_sacl(server: Smbd, path: str) -> None:
+    with open_at(server, path) as (channel, handle):
+        channel.call(requests.set_security(requests.SACL, AUDITED, handle))
+
+
+def sacl_of(server: Smbd, path: str) -> bytes:
+    """The audit list that the server tells; none where it may not be read."""
+    try:
+        with open_at(server, path) as (channel, handle):
+            told = bytes(wire.parse_output(channel.call(requests.query_security(requests.SACL, 65536, handle))))
+    except Refused:
+        return b""
+    at = struct.unpack_from("<I", told, 12)[0]
+    return told[at:] if at else b""
+
+
+@contextmanager
+def open_at(server: Smbd, path: str) -> Iterator[tuple[Channel, bytes]]:
+    channel = open_channel(parse_address(server.url("ntfs")), Login(server.account, SecretStr(server.password)))
+    try:
+        name = wire.encode_path(tuple(part.encode() for part in path.split("/")))
+        message = requests.create(name, requests.READ_CONTROL | requests.WRITE_DAC | requests.ACCESS_SYSTEM_SECURITY)
+        yield channel, wire.parse_created(channel.call(message))[0]
+    finally:
+        channel.close()
+
+
 def test_rights_attributes_times_and_streams_come_back(server: Smbd, repo: Repo) -> None:
     folder = server.folder("会社")
     (folder / "sub").mkdir()
@@ -114,6 +154,45 @@ def test_rights_attributes_times_and_streams_come_back(server: Smbd, repo: Repo)
     repo("restore", place, "--target", server.url("ntfs", "戻し/ここ"))
     assert facts(server, "戻し/ここ/hidden.txt") == facts(server, "会社/hidden.txt"), "in place of a read-only file"
     assert not [name for name in os.listdir(server.share / "戻し" / "ここ") if "kurabako" in name]
+
+
+def test_what_is_to_be_audited_and_extended_attributes_come_back(server: Smbd, repo: Repo, tmp_path: Path) -> None:
+    """An audit list (SACL) only where the user has the right to read it; else nobody is told that there is one."""
+    folder = server.folder("監査")
+    (folder / "file").write_bytes(b"x")
+    (folder / "plain").write_bytes(b"y")
+    (folder / "sub").mkdir()
+    server.give(folder)
+    server.client(
+        "smbclient", "ntfs", "-c", "cd 監査; setea file COMMENT hello; setea file 著者 花子; setea sub TOPIC x"
+    )
+    place = f"latest:smb/{server.address}/ntfs/監査"
+    repo("backup", server.url("ntfs", "監査"))
+    assert sacl_of(server, "監査/file") == b""
+
+    server.administer("net", "sam", "rights", "grant", server.account, "SeSecurityPrivilege")
+    try:
+        set_sacl(server, "監査/file")
+        set_sacl(server, "監査/sub")
+        assert "0 new, 0 changed" in repo("backup", server.url("ntfs", "監査"))
+        server.folder("監査 戻し")
+        repo("restore", place, "--target", server.url("ntfs", "監査 戻し").replace(" ", "%20"))
+        for name in ("file", "sub"):
+            assert sacl_of(server, f"監査 戻し/{name}") == sacl_of(server, f"監査/{name}") != b""
+        assert sacl_of(server, "監査 戻し/plain") == b""
+    finally:
+        server.administer("net", "sam", "rights", "revoke", server.account, "SeSecurityPrivilege")
+    told = repo("restore", place, "--target", server.url("ntfs", "監査 戻し").replace(" ", "%20"), code=1)
+    assert "file" in told and "plain" not in told, "what may not be set is named"
+
+    for name, expected in (("file", {"COMMENT": b"hello"}), ("sub", {"TOPIC": b"x"})):
+        restored = server.share / "監査 戻し" / name
+        found = {key: os.getxattr(restored, f"user.{key}") for key in expected}
+        assert found == expected
+    repo("restore", place, "--target", str(tmp_path / "here"))
+    assert os.getxattr(tmp_path / "here" / "file", "user.COMMENT") == b"hello"
+    repo.restic("check", "--read-data")
+    repo.restic("restore", "latest", "--target", str(tmp_path / "stock"))
 
 
 def test_names_come_back_and_stock_restic_restores_the_same(server: Smbd, repo: Repo, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from appliance_smb.wire import (
     Facts,
     encode_path,
     is_name,
+    pack_eas,
+    parse_eas,
     parse_link,
     parse_listing,
     parse_moment,
@@ -29,6 +31,12 @@ FACTS = st.builds(
     size=st.integers(0, 2**63 - 1),
     attributes=st.integers(0, 2**32 - 1).map(lambda bits: bits & ~0x400),
     file_id=st.integers(0, 2**64 - 1),
+    ea_size=st.integers(0, 2**32 - 1),
+)
+ATTRIBUTES = st.lists(
+    st.tuples(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name), st.binary(max_size=40)),
+    min_size=1,
+    max_size=5,
 )
 
 
@@ -38,7 +46,7 @@ def listing(entries: list[tuple[str, Facts]]) -> bytes:
     for number, (name, facts) in enumerate(entries):
         raw = name.encode("utf-16-le", "surrogatepass")
         body = struct.pack(
-            "<4qQQIII4xQ", *times(facts), facts.size, 0, facts.attributes, len(raw), facts.tag, facts.file_id
+            "<4qQQIII4xQ", *times(facts), facts.size, 0, facts.attributes, len(raw), facts.ea_size, facts.file_id
         )
         size = 8 + len(body) + len(raw)
         last = number == len(entries) - 1
@@ -104,6 +112,20 @@ def test_times_and_attributes() -> None:
         "windows.creation_time": {"LowDateTime": 1_773_865_890, "HighDateTime": 31_291_713},
         "windows.file_attributes": 0x21,
     }
+
+
+@given(ATTRIBUTES)
+def test_extended_attributes_come_back(attributes: list[tuple[bytes, bytes]]) -> None:
+    assert parse_eas(pack_eas(attributes)) == attributes
+
+
+@given(st.binary(max_size=200))
+def test_broken_extended_attributes_are_refused_or_stay_within_themselves(buffer: bytes) -> None:
+    try:
+        for name, value in parse_eas(buffer):
+            assert len(name) + len(value) <= len(buffer)
+    except ValueError:
+        pass
 
 
 def snapshots(names: list[str], length: int | None = None) -> bytes:
