@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,10 +23,19 @@ from appliance.backup.nodes import is_same, node_of
 from appliance.backup.parent import ParentSnapshot, nodes_of
 from appliance.backup.plan import BackupPlan, path_names
 from appliance.backup.readers import FileReaders
-from appliance.backup.remote import complete_unchanged, inherit, inherited_streams, is_stream, opens, streams
+from appliance.backup.remote import (
+    NOT_ASKED,
+    Asked,
+    complete,
+    complete_unchanged,
+    inherit,
+    inherited_streams,
+    opens,
+    streams,
+)
 from appliance.backup.report import BackupReport
 from appliance.backup.second import SMALL
-from appliance.backup.settling import Settling, StillWritten, by_directory
+from appliance.backup.settling import Settling, StillWritten, by_directory, look_again
 from appliance.backup.tally import Tally
 from appliance.repository import BlobType, BlobWriter, Node, Repository, decode_tree, from_datetime
 from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSystem, Path, Source, SourceError
@@ -243,16 +252,8 @@ class _Run:
             self._tally.note(source, (), root.noted)
         return root
 
-    def _complete(self, source: Source, path: Path, entry: Entry) -> bool:
-        try:
-            source.complete(path, entry)
-        except SourceError as error:
-            return self._is_complete(source, path, entry, error)
-        return self._is_complete(source, path, entry, None)
-
-    def _is_complete(self, source: Source, path: Path, entry: Entry, error: SourceError | None) -> bool:
-        """Whether the entry could be completed; tells of what it lacks."""
-        if error is not None:
+    def _complete(self, source: Source, path: Path, entry: Entry, asked: Asked = NOT_ASKED) -> bool:
+        if (error := complete(source, path, entry, asked)) is not None:
             self._tally.error(source, path, error)
             return False
         if entry.missing is not None:
@@ -295,7 +296,7 @@ class _Run:
         trusts_inode = source.trusts_inode
         reads_at_once = path is not None and isinstance(source, LocalTree)
         folder.known = len(known)
-        asked = complete_unchanged(source, path, entries, known) if path is not None else {}
+        asked = complete_unchanged(source, path, entries, known)
         for entry in entries:
             previous = known.get(entry.name)
             if entry.type is _DIR:
@@ -317,11 +318,7 @@ class _Run:
                 continue
             inherits = inherit(source, entry, previous)
             comes_later = inherits or opens(source, entry, previous)
-            if not comes_later and not (
-                self._is_complete(source, entry_path, entry, asked[entry.name])
-                if entry.name in asked
-                else self._complete(source, entry_path, entry)
-            ):
+            if not comes_later and not self._complete(source, entry_path, entry, asked):
                 if self._tally.is_lost(source):
                     break
                 continue
@@ -359,7 +356,7 @@ class _Run:
     def _submit_held_back(self) -> None:
         """Reads what has settled meanwhile; of the rest the snapshot has what the parent has, if anything."""
         self._readers.flush()
-        for task, entry in self._look_again(self._settling.held()):
+        for task, entry in look_again(self._settling.held(), self._list):
             if entry is not None and self._settling.is_written(entry):
                 self._tally.error(task.source, task.path, StillWritten(task.path))
                 self._folders.settle([(task.folder, task.previous if self._parent.keeps(task.previous) else None)])
@@ -372,20 +369,11 @@ class _Run:
         """Tries once more to read what somebody had locked, when everything else is read."""
         self._readers.wait()
         busy, self._busy = sorted(self._busy, key=lambda task: (task.source.id, task.path)), []
-        for task, entry in self._look_again(by_directory(busy)):
+        for task, entry in look_again(by_directory(busy), self._list):
             if entry is not None:
                 self._readers.submit(task._replace(entry=entry, node=node_of(entry), is_last_try=True))
             else:
                 self._folders.settle([(task.folder, None)])
-
-    def _look_again(self, held: Iterable[tuple[Path, list[FileTask]]]) -> Iterator[tuple[FileTask, Entry | None]]:
-        """The files that were held back, with what their directories say of them now."""
-        for directory, tasks in held:
-            source = tasks[0].source
-            now = {entry.name: entry for entry in self._list(source, directory) or () if entry.type is _FILE}
-            for task in tasks:
-                # A stream is in no listing.
-                yield task, task.entry if is_stream(task.path) else now.get(task.path[-1])
 
     def report(self, end: str, writer: BlobWriter) -> BackupReport:
         """What was done, with the snapshot (not saved yet) unless there is nothing to be kept."""

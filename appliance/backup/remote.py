@@ -8,10 +8,16 @@ come and go with it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from appliance.backup.nodes import is_unchanged, node_of
 from appliance.repository import Node
 from appliance.sources.interface import Entry, EntryType, Path, Source, SourceError, is_remote
+
+Asked: TypeAlias = Mapping[bytes, SourceError | None]
+"""Files of a directory, by name, that were completed together, with what went wrong."""
+
+NOT_ASKED: Asked = {}
 
 _MADE_BY_COMPLETE = "windows.security_descriptor"
 
@@ -34,19 +40,27 @@ def inherit(source: Source, entry: Entry, previous: Node | None) -> bool:
 
 
 def complete_unchanged(
-    source: Source, path: Path, entries: Sequence[Entry], known: Mapping[bytes, Node]
-) -> dict[bytes, SourceError | None]:
-    """Completes, in few round trips, the files of a directory that will not be opened, where no time vouches for them.
-
-    The answer names those it asked for, with what went wrong.
-    """
-    if not is_remote(source) or source.trusts_change_time:
-        return {}
+    source: Source, path: Path | None, entries: Sequence[Entry], known: Mapping[bytes, Node]
+) -> Asked:
+    """Completes, in few round trips, the files of a directory that are not opened, where no time vouches for them."""
+    if path is None or not is_remote(source) or source.trusts_change_time:
+        return NOT_ASKED
     unchanged = [
         entry for entry in entries if entry.type is EntryType.FILE and not opens(source, entry, known.get(entry.name))
     ]
     answers = source.complete_many([((*path, entry.name), entry) for entry in unchanged])
     return {entry.name: answer for entry, answer in zip(unchanged, answers, strict=True)}
+
+
+def complete(source: Source, path: Path, entry: Entry, asked: Asked) -> SourceError | None:
+    """Completes the entry where that was not `asked` for yet; what went wrong."""
+    if entry.name in asked:
+        return asked[entry.name]
+    try:
+        source.complete(path, entry)
+    except SourceError as error:
+        return error
+    return None
 
 
 def opens(source: Source, entry: Entry, previous: Node | None) -> bool:

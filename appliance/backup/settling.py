@@ -6,12 +6,13 @@ such a file is read at once; that a file changes while it is read is noticed in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
 from appliance.backup.files import FileTask
-from appliance.sources.interface import Entry, Path, SourceError
+from appliance.backup.remote import is_stream
+from appliance.sources.interface import Entry, EntryType, Path, Source, SourceError
 from appliance.text import T
 
 _CLOCKS_APART_NS = 2_000_000_000
@@ -66,3 +67,15 @@ def by_directory(tasks: Iterable[FileTask]) -> Iterator[tuple[Path, list[FileTas
     """Files that are in order, by their directory, and so by their source."""
     for (_, directory), together in groupby(tasks, lambda task: (task.source.id, task.path[:-1])):
         yield directory, list(together)
+
+
+def look_again(
+    held: Iterable[tuple[Path, list[FileTask]]], listed: Callable[[Source, Path], Sequence[Entry] | None]
+) -> Iterator[tuple[FileTask, Entry | None]]:
+    """The files that were held back, with what their directories, `listed` again, say of them now."""
+    for directory, tasks in held:
+        source = tasks[0].source
+        now = {entry.name: entry for entry in listed(source, directory) or () if entry.type is EntryType.FILE}
+        for task in tasks:
+            # A stream is in no listing.
+            yield task, task.entry if is_stream(task.path) else now.get(task.path[-1])
