@@ -99,7 +99,7 @@ def read_index_map(
         if isinstance(packs, KurabakoError):
             on_error(info.key, packs)
         else:
-            mapped.add(info.key, (bytes.fromhex(pack.id) for pack in packs))
+            mapped.add(info.key, packs)
     return mapped
 
 

@@ -8,29 +8,24 @@ So a blob is no Python object for long, and takes 50 bytes and its share of a pa
 
 from __future__ import annotations
 
-import struct
 import sys
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, count, repeat
+from itertools import accumulate
 from typing import NamedTuple
 
 from appliance.repository.crypto import OVERHEAD
-from appliance.repository.errors import DamagedData
 from appliance.repository.growing import GrowingMemory
 from appliance.repository.ids import ID_SIZE, BlobType
-from appliance.repository.indexfile import IndexedBlob, IndexedPack
+from appliance.repository.indexcolumns import DRAWERS, RECORD, WHOLE, IndexColumns
 from appliance.repository.pack import PackedBlob
 from appliance.repository.packnumbers import PackNumbers
 from appliance.storage.interface import Buffer
-from appliance.text import T
 
-_RECORD = struct.Struct(f"={ID_SIZE}sIIII")
-_SIZE = _RECORD.size
-_WHOLE = struct.Struct(f"{_SIZE}s")
-_DRAWERS = 256
+_SIZE = RECORD.size
 _FEW = 4096
 """Blobs that may wait in the dictionary however few there are in all; of many, it is every 32nd."""
 
@@ -64,7 +59,7 @@ class _Drawer:
         self._heads = array("H")
         """The second and third byte of each sorted id."""
 
-    def add(self, records: bytes) -> None:
+    def add(self, records: Buffer) -> None:
         self._memory.add(records)
 
     def find(self, blob_id: bytes) -> Iterator[bytes]:
@@ -92,7 +87,7 @@ class _Drawer:
         return self._memory.bytes[: self._memory.used]
 
     def _sort(self) -> None:
-        records = b"".join(sorted(record for (record,) in _WHOLE.iter_unpack(self.records())))
+        records = b"".join(sorted(record for (record,) in WHOLE.iter_unpack(self.records())))
         self._memory.bytes[: len(records)] = records
         heads = bytearray(2 * (len(records) // _SIZE))
         heads[::2], heads[1::2] = records[1::_SIZE], records[2::_SIZE]
@@ -103,59 +98,12 @@ class _Drawer:
         self._sorted = len(records)
 
 
-def _ids(named: Iterable[IndexedBlob | IndexedPack]) -> bytes:
-    """The ids of these blobs or packs, one after another. Raises `DamagedData` when a name is none."""
-    names = "".join([each.id for each in named])
-    try:
-        ids = bytes.fromhex(names)
-    except ValueError:
-        ids = b""
-    if ids.hex() != names:  # capitals and spaces, too, are read as hexadecimal
-        raise DamagedData(T("A name in it is not an id."))
-    return ids
-
-
-def _split(ids: bytes) -> list[bytes]:
-    return [ids[at : at + ID_SIZE] for at in range(0, len(ids), ID_SIZE)]
-
-
-def _of_type(kind: BlobType, blobs: list[IndexedBlob], numbers: array[int]) -> tuple[list[IndexedBlob], array[int]]:
-    """Those of the blobs that are of this type, and their packs' numbers."""
-    types = [blob.type for blob in blobs]
-    count = types.count(kind.word)  # type: ignore[arg-type]
-    if count == len(blobs):
-        return blobs, numbers
-    mine = [type == kind.word for type in types] if count else []
-    return list(compress(blobs, mine)), array("I", compress(numbers, mine))
-
-
-def _records(ids: bytes, numbers: array[int], blobs: list[IndexedBlob]) -> bytearray:
-    """A record for each blob: its id, its pack's number, and what the index file says of it.
-
-    Column by column, which is several times faster than record by record.
-    """
-    records = bytearray(_SIZE * len(blobs))
-    words, id_words = memoryview(records).cast("Q"), memoryview(ids).cast("Q")
-    for word in range(ID_SIZE // 8):
-        words[word :: _SIZE // 8] = id_words[word :: ID_SIZE // 8]
-    columns = (
-        numbers,
-        array("I", [blob.offset for blob in blobs]),
-        array("I", [blob.length for blob in blobs]),
-        array("I", [blob.uncompressed_length for blob in blobs]),
-    )
-    fields = memoryview(records).cast("I")
-    for field, column in enumerate(columns, ID_SIZE // 4):
-        fields[field :: _SIZE // 4] = column
-    return records
-
-
 class _Blobs:
     """The blobs of one type."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._drawers: list[_Drawer | None] = [None] * _DRAWERS
+        self._drawers: list[_Drawer | None] = [None] * DRAWERS
         self._few: dict[bytes, bytes] = {}
         """Records by id, one after another, that are in no drawer yet."""
 
@@ -165,14 +113,23 @@ class _Blobs:
         if len(self._few) > max(_FEW, self.count // 32):
             self.put_away()
 
-    def add_many(self, ids: bytes, records: Buffer) -> None:
-        """Adds records; `ids` are theirs, one after another."""
-        self._into_drawers(zip(ids[::ID_SIZE], chain.from_iterable(_WHOLE.iter_unpack(records)), strict=True))
+    def add_many(self, counts: Iterable[int], records: bytearray) -> None:
+        """Adds records that lie by the first byte of the id, of which so many begin with each."""
+        ends = accumulate(count * _SIZE for count in counts)
+        start = 0
+        for first, end in enumerate(ends):
+            if end > start:
+                self._drawer(first).add(records[start:end])
+            start = end
         self.count += len(records) // _SIZE
 
     def put_away(self) -> None:
         """Puts all records into drawers."""
-        self._into_drawers((blob_id[0], records) for blob_id, records in self._few.items())
+        portions: defaultdict[int, list[bytes]] = defaultdict(list)
+        for blob_id, records in self._few.items():
+            portions[blob_id[0]].append(records)
+        for first, portion in portions.items():
+            self._drawer(first).add(b"".join(portion))
         self._few = {}
 
     def find(self, blob_id: bytes) -> Iterator[bytes]:
@@ -185,15 +142,9 @@ class _Blobs:
     def drawers(self) -> Iterator[_Drawer]:
         return filter(None, self._drawers)
 
-    def _into_drawers(self, records: Iterable[tuple[int, bytes]]) -> None:
-        """Adds records, each given with the first byte of its id."""
-        portions: list[list[bytes]] = [[] for _ in range(_DRAWERS)]
-        for first, record in records:
-            portions[first].append(record)
-        for first, portion in enumerate(portions):
-            if portion:
-                drawer = self._drawers[first] = self._drawers[first] or _Drawer()
-                drawer.add(b"".join(portion))
+    def _drawer(self, first: int) -> _Drawer:
+        drawer = self._drawers[first] = self._drawers[first] or _Drawer()
+        return drawer
 
 
 class Index:
@@ -210,31 +161,19 @@ class Index:
             if pack_id in self._packs:
                 return
             number = self._packs.add(pack_id)
-            pack = _RECORD.pack
+            pack = RECORD.pack
             for kind, blob_id, offset, length, uncompressed in blobs:
                 self._blobs[kind].add(blob_id, pack(blob_id, number, offset, length, uncompressed))
 
-    def add_indexed(self, packs: Sequence[IndexedPack]) -> None:
-        """Makes the packs of an index file known, as `add_pack` does each.
-
-        Raises `DamagedData`, and then knows no more than before.
-        """
+    def add_columns(self, columns: IndexColumns) -> None:
+        """Makes the packs of an index file known, as `add_pack` does each. The columns are used up."""
         with self._lock:
-            fresh: dict[bytes, list[IndexedBlob]] = {}
-            for pack_id, pack in zip(_split(_ids(packs)), packs, strict=True):
-                if pack_id in fresh or pack_id in self._packs:
-                    _ids(pack.blobs)  # a name that is none is refused, needed or not
-                else:
-                    fresh[pack_id] = pack.blobs
-            blobs = list(chain.from_iterable(fresh.values()))
-            numbers = array("I", chain.from_iterable(map(repeat, count(len(self._packs)), map(len, fresh.values()))))
-            columns = []
-            for kind in BlobType:
-                mine, mine_numbers = _of_type(kind, blobs, numbers)
-                columns.append((kind, _ids(mine), mine, mine_numbers))
-            for kind, ids, mine, mine_numbers in columns:
-                self._blobs[kind].add_many(ids, _records(ids, mine_numbers, mine))
-            self._packs.add_all(list(fresh))
+            if known := {pack_id for pack_id in columns.packs if pack_id in self._packs}:
+                columns = columns.without(known)
+            columns.number_from(len(self._packs))
+            for blobs, counts, records in zip(self._blobs, columns.counts, columns.records, strict=True):
+                blobs.add_many(counts, records)
+            self._packs.add_all(columns.packs)
 
     def has(self, kind: BlobType, blob_id: bytes) -> bool:
         """Whether a copy of this blob is stored."""
@@ -244,7 +183,7 @@ class Index:
     def locations(self, kind: BlobType, blob_id: bytes) -> Sequence[BlobLocation]:
         """Every stored copy of this blob; empty when there is none."""
         with self._lock:
-            return [self._location(*_RECORD.unpack(record)) for record in self._blobs[kind].find(blob_id)]
+            return [self._location(*RECORD.unpack(record)) for record in self._blobs[kind].find(blob_id)]
 
     def count(self, kind: BlobType) -> int:
         """Entries of this type; a blob with two copies counts twice."""
@@ -265,7 +204,7 @@ class Index:
         for drawer in self._blobs[kind].drawers():
             with self._lock:
                 records = drawer.records()
-            for record in _RECORD.iter_unpack(records):
+            for record in RECORD.iter_unpack(records):
                 yield record[0], self._location(*record)
 
     def _location(self, _: bytes, number: int, offset: int, length: int, uncompressed: int) -> BlobLocation:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,7 +24,7 @@ from appliance.repository.errors import (
 from appliance.repository.files import file_name, list_files, load_file, load_json, store_file, store_json
 from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, object_key
 from appliance.repository.index import BlobLocation, Index
-from appliance.repository.indexfile import IndexedPack, read_index
+from appliance.repository.indexreader import read_index_files
 from appliance.repository.keys import DEFAULT_COST, MAX_KEY_FILE, KeyInfo, describe_key, seal_key
 from appliance.repository.lock import LockOwner, RepositoryLock
 from appliance.repository.opening import find_master_key, has_config, load_sealed_config, open_config
@@ -42,9 +42,6 @@ LATEST = "latest"
 """The name of the newest snapshot."""
 
 _SHORTEST_PREFIX = 4
-
-_INDEX_READERS = 2
-"""Threads that read index files: what one makes of a file, 8 MB of JSON, takes longer to take in than to read."""
 
 
 def utc_now() -> datetime:
@@ -196,26 +193,16 @@ class Repository:
             if on_progress is not None:
                 on_progress(done, total)
 
-    def take_in(self, infos: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, list[IndexedPack] | KurabakoError]]:
+    def take_in(self, infos: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, list[bytes] | KurabakoError]]:
         """Makes the index know what these index files name: each file with its packs, or why it cannot be read."""
-
-        def load(info: ObjectInfo) -> Buffer | KurabakoError:
-            try:
-                return self.load_json(info)
-            except KurabakoError as error:
-                return error
-
-        for info, json in overlapped(load, infos, _INDEX_READERS):
-            if isinstance(json, KurabakoError):
-                yield info, json
-                continue
-            try:
-                packs = read_index(json)
-                self.index.add_indexed(packs)
-            except DamagedData as damage:
-                yield info, damage.named(info.key)
-            else:
-                yield info, packs
+        with closing(read_index_files(self.load_json, infos)) as files:
+            for info, found in files:
+                if isinstance(found, KurabakoError):
+                    yield info, found
+                else:
+                    packs = found.packs
+                    self.index.add_columns(found)
+                    yield info, packs
 
     def has_blob(self, kind: BlobType, blob_id: bytes) -> bool:
         return self.index.has(kind, blob_id)

@@ -21,6 +21,7 @@ from appliance.repository.errors import DamagedData
 from appliance.repository.files import load_json
 from appliance.repository.ids import FileType
 from appliance.repository.index import Index
+from appliance.repository.indexcolumns import index_columns
 from appliance.repository.indexfile import decode_index, encode_index, read_index
 from appliance.repository.lock import decode_lock
 from appliance.repository.names import unquote_name
@@ -77,9 +78,9 @@ def _index(data: bytes) -> None:
     except DamagedData:
         packs = None
     if packs is None:  # then the other reader must refuse it, too
-        index.add_indexed(read_index(data))
-        raise AssertionError("add_indexed took what decode_index refuses")
-    index.add_indexed(read_index(data))
+        index.add_columns(index_columns(read_index(data)))
+        raise AssertionError("index_columns took what decode_index refuses")
+    index.add_columns(index_columns(read_index(data)))
     for pack_id, blobs in dict(reversed(packs)).items():  # of a pack that is named twice the first counts
         assert pack_id in index.packs()
         for blob in blobs:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance.repository import BlobType
 from appliance.repository.index import Index
+from appliance.repository.indexcolumns import index_columns
 from appliance.repository.indexfile import MAX_BLOBS, IndexedBlob, IndexedPack
 
 BLOBS = 500_000
@@ -36,7 +37,7 @@ def index_file(chance: random.Random, number: int) -> list[IndexedPack]:
 
 def fill(index: Index, chance: random.Random, files: int) -> None:
     for number in range(files):
-        index.add_indexed(index_file(chance, number))
+        index.add_columns(index_columns(index_file(chance, number)))
     for first in range(256):
         for kind in BlobType:
             assert not index.has(kind, bytes([first]) * 32)

@@ -13,13 +13,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from appliance.repository import BlobLocation, BlobType, DamagedData
+from appliance.repository import BlobLocation, BlobType, DamagedData, FileType, Repository, indexreader
 from appliance.repository import index as index_module
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.index import Index
+from appliance.repository.indexcolumns import IndexColumns, index_columns
 from appliance.repository.indexfile import encode_index, read_index
 from appliance.repository.pack import PackedBlob
 from appliance.repository.packnumbers import PackNumbers
+from appliance.repository.second import Gone, SecondProcess
+from appliance.repository.second_index import SecondIndexer
+from appliance.storage.interface import Buffer
+from tests.support.repository import new_repository
 
 ids = st.binary(min_size=32, max_size=32) | st.builds(
     # Ids that differ in one place only, and lie in few drawers.
@@ -62,7 +67,7 @@ class LikeDictionaries(RuleBasedStateMachine):
 
     @rule(named=st.lists(packs, max_size=4))
     def add_indexed(self, named: list[tuple[bytes, list[PackedBlob]]]) -> None:
-        self.index.add_indexed(read_index(encode_index(named)))
+        self.index.add_columns(index_columns(read_index(encode_index(named))))
         for pack in named:
             self.expect(pack)
 
@@ -75,7 +80,7 @@ class LikeDictionaries(RuleBasedStateMachine):
         )
         damaged[-1].blobs[-1].id = other(damaged[-1].blobs[-1].id)  # type: ignore[operator]
         with pytest.raises(DamagedData):
-            self.index.add_indexed(damaged)
+            index_columns(damaged)
 
     @rule(kind=st.sampled_from(BlobType), blob_id=ids)
     def look_for(self, kind: BlobType, blob_id: bytes) -> None:
@@ -124,7 +129,9 @@ def test_ids_that_begin_alike_stay_searchable(monkeypatch: pytest.MonkeyPatch) -
 def test_an_id_that_lies_across_two_records_is_not_found() -> None:
     blob_id = bytes(2) + b"\7" * 30
     index = Index()
-    index.add_indexed(read_index(encode_index([(bytes(32), [PackedBlob(BlobType.DATA, blob_id, 0, 100, 0)] * 2)])))
+    index.add_columns(
+        index_columns(read_index(encode_index([(bytes(32), [PackedBlob(BlobType.DATA, blob_id, 0, 100, 0)] * 2)])))
+    )
     record = struct.pack("<32sIIII", blob_id, 0, 0, 100, 0)
     across = (record + record)[34:66]
     assert across[:2] == blob_id[:2]
@@ -153,3 +160,61 @@ def test_a_blob_takes_64_bytes() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) <= 64
+
+
+@pytest.fixture
+def many_files(monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A repository with ten index files, which are decoded in two processes."""
+    monkeypatch.setattr(indexreader, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    repository = new_repository()
+    for number in range(10):
+        blobs = [
+            PackedBlob(kind, os.urandom(32), at * 100, 100, number) for kind in BlobType for at in range(20 + number)
+        ]
+        repository.save_json(FileType.INDEX, encode_index([(os.urandom(32), blobs), (bytes(32), blobs)]))
+    return repository
+
+
+def taken_in(repository: Repository) -> list[object]:
+    """What is known after all index files were read, and what is said of each."""
+    fresh = repository.at(repository.storage)
+    said = [packs for _, packs in fresh.take_in(fresh.list_files(FileType.INDEX))]
+    known = [sorted(fresh.index.blobs(kind), key=repr) for kind in BlobType]
+    return [[str(each) for each in said], fresh.index.packs(), known]
+
+
+def test_two_processes_decode_what_one_does(many_files: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bool] = []
+    columns = SecondIndexer.columns
+
+    def counted(self: SecondIndexer, json: Buffer) -> IndexColumns | None:
+        found = columns(self, json)
+        decoded.append(found is not None)
+        return found
+
+    monkeypatch.setattr(SecondIndexer, "columns", counted)
+    many_files.save_json(FileType.INDEX, b'{"packs":[{"id":"no"}]}')
+    two = taken_in(many_files)
+    assert any(decoded)
+    assert sum("does not follow" in said for said in two[0]) == 1  # type: ignore[attr-defined]
+    monkeypatch.setattr(indexreader, "WORTH_A_PROCESS", 1 << 40)
+    assert taken_in(many_files) == two
+
+
+@pytest.mark.parametrize("answer", [Gone, (b"", b""), (b"\x92\xc4\x00\x90", b"x"), (b"\x92\xc4\x01x\x90", b"")])
+def test_what_the_second_process_does_not_say_the_first_finds_out(
+    many_files: Repository, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    real = SecondProcess.collect
+
+    def collect(self: SecondProcess, *, wait: bool) -> tuple[bytes, bytes] | None:
+        real(self, wait=wait)
+        if answer is Gone:
+            raise Gone
+        return answer  # type: ignore[return-value]
+
+    monkeypatch.setattr(SecondProcess, "collect", collect)
+    with_two = taken_in(many_files)
+    monkeypatch.setattr(indexreader, "WORTH_A_PROCESS", 1 << 40)
+    assert taken_in(many_files) == with_two
