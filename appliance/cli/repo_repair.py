@@ -45,6 +45,10 @@ def repair(
         Path | None,
         typer.Option("--from-password-file", help=T("Its password, where that is another one.").message),
     ] = None,
+    bring_back: Annotated[
+        bool,
+        typer.Option("--bring-back", help=T("Also take over snapshots and keys that only the other copy has.").message),
+    ] = False,
     read_data: Annotated[
         bool, typer.Option("--read-data", help=T("Read and verify every byte, not only what names it.").message)
     ] = False,
@@ -71,7 +75,9 @@ def repair(
             interruptible() as is_cancelled,
             out.progress(T("Repair")) as on_progress,
         ):
-            plan = plan_repair(patient, helper, read_data=read_data, on_progress=on_progress)
+            plan = plan_repair(
+                patient, helper, read_data=read_data, returns=lambda _: bring_back, on_progress=on_progress
+            )
             report = None
             if not dry_run:
                 report = execute_repair(repository, plan, helper, on_progress=on_progress, cancelled=is_cancelled)

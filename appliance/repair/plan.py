@@ -27,6 +27,10 @@ def _silent(_: Progress) -> None:
     """For who does not want to know."""
 
 
+def _never(_: str) -> bool:
+    return False
+
+
 class _MoreSuspects(Exception):
     """Packs that were taken for whole are not."""
 
@@ -41,18 +45,21 @@ def plan_repair(
     *,
     read_data: bool = False,
     suspects: Collection[bytes] = (),
+    returns: Callable[[str], bool] = _never,
     on_progress: Callable[[Progress], None] = _silent,
 ) -> RepairPlan:
     """What is damaged in the patient's repository and how it is repaired, with the help of another copy of it.
 
     Names, sizes, index files, snapshots and directories are looked at; with `read_data` every byte of every pack too,
-    otherwise only that of packs something is wrong with and of `suspects`. Only under an exclusive lock that is held
-    until the plan is executed is it of any use. Raises a storage's error that tells of no damage.
+    otherwise only that of packs something is wrong with and of `suspects`. `returns` says by key of a snapshot or key
+    file that only the other copy has whether it was lost here, and is to come back, or was let go. Only under an
+    exclusive lock that is held until the plan is executed is it of any use. Raises a storage's error that tells of no
+    damage.
     """
     found = set(suspects)
     while True:
         try:
-            return _Planner(patient, other, read_data, found, on_progress).plan()
+            return _Planner(patient, other, read_data, found, returns, on_progress).plan()
         except _MoreSuspects as more:
             found |= more.packs
 
@@ -64,6 +71,7 @@ class _Planner:
         other: Repository | None,
         read_data: bool,
         suspects: Collection[bytes],
+        returns: Callable[[str], bool],
         on_progress: Callable[[Progress], None],
     ) -> None:
         self.patient = patient
@@ -71,6 +79,7 @@ class _Planner:
         self.other = other
         self.read_data = read_data
         self.suspects = suspects
+        self.returns = returns
         self.on_progress = on_progress
         self.where = Whereabouts(patient.repository, other, suspects)
         self.where.copies |= {info.key: info for info in patient.keys}
@@ -130,6 +139,7 @@ class _Planner:
                 describe_key(load_file(self.repository.storage, info), file_name(info.key))
             except KurabakoError as error:
                 self.copy_or_keep("key-damaged", info, error)
+        self.lost("key-missing", FileType.KEY, self.key_infos)
         if self.patient.keys and not self.key_infos:
             self.damages.append(Damage("key-missing", FileType.KEY, T("There is no key file."), Remedy.COPY))
 
@@ -143,7 +153,16 @@ class _Planner:
                 if not self.copy_or_keep("snapshot-damaged", info, error):
                     continue
             readable.append(info)
-        return readable
+        return readable + self.lost("snapshot-missing", FileType.SNAPSHOT, self.snapshot_infos)
+
+    def lost(self, kind: str, file_type: FileType, here: Collection[ObjectInfo]) -> list[ObjectInfo]:
+        """The files of this type that only the other copy has, and that are to come back."""
+        known = {info.key for info in here} | self.copies.keys()
+        there = self.other.list_files(file_type) if self.other else []
+        found = [info for info in there if info.key not in known and self.returns(info.key) and self.copy(info.key)]
+        for info in found:
+            self.damages.append(Damage(kind, info.key, T("It is missing here; the other copy has it."), Remedy.COPY))
+        return found
 
     def copy_or_keep(self, kind: str, info: ObjectInfo, error: KurabakoError) -> bool:
         """Whether the other copy has this file whole; if so it is to be copied."""

@@ -42,8 +42,8 @@ class VaultLacks(KurabakoError):
             ),
             safe=T("Nothing is deleted in the cloud."),
             todo=T(
-                "Check whether the vault's disk is the right one and whole. To let snapshots go that are no longer "
-                "wanted, name them: kurabako forget ID…"
+                "Check whether the vault's disk is the right one and whole. To bring them back, type: kurabako repair. "
+                "To let snapshots go that are no longer wanted, name them: kurabako forget ID…"
             ),
         )
 

@@ -106,3 +106,19 @@ def test_a_vault_that_is_empty_is_not_repaired_by_chance(box: BoxUnderTest) -> N
     box.vault.mkdir()
     assert repaired(box, code=int(ExitCode.FAILED))["error"]["code"] == "repository.not-found"
     assert not objects(box.vault)
+
+
+def test_a_snapshot_that_the_vault_lost_comes_back_and_one_that_was_forgotten_does_not(
+    box: BoxUnderTest, tmp_path: Path
+) -> None:
+    fill(box.source, files=1, size=30_000, seed=8)
+    box.json("backup")
+    lost, forgotten = sorted(one["id"] for one in box.json("snapshots"))
+    (box.vault / "snapshots" / lost).unlink()
+    assert box.json("forget", forgotten)["jobs"][0]["outcome"] == "done"
+    assert {path.name for path in (tmp_path / "cloud" / "snapshots").iterdir()} == {lost, forgotten}
+    job = repaired(box)
+    assert [(one["kind"], one["name"]) for one in job["details"]["damages"]] == [
+        ("snapshot-missing", f"snapshots/{lost}")
+    ]
+    assert {path.name for path in (box.vault / "snapshots").iterdir()} == {lost}

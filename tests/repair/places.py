@@ -22,6 +22,15 @@ from tests.support.repository import PASSWORD, new_repository
 from tests.upkeep.places import back_up, fresh, noise
 
 Hurt = Callable[[MemoryStorage], None]
+Returns = Callable[[str], bool]
+
+
+def nothing(_: str) -> bool:
+    return False
+
+
+def everything(_: str) -> bool:
+    return True
 
 
 def make_vault() -> MemoryStorage:
@@ -115,15 +124,22 @@ DAMAGES: dict[str, Hurt] = {
 """Damages by name; each is what a bad disk, a careless hand or a provider's error leaves."""
 
 
-def plan(storage: Storage, other: Storage | None = None, *, read_data: bool = True) -> RepairPlan:
+def plan(
+    storage: Storage, other: Storage | None = None, *, read_data: bool = True, returns: Returns = nothing
+) -> RepairPlan:
     helper = fresh(other) if other is not None else None
     patient = open_damaged(storage, PASSWORD, helper)
-    found = plan_repair(patient, helper, read_data=read_data)
+    found = plan_repair(patient, helper, read_data=read_data, returns=returns)
     return replace(found, damages=(*find_damaged_locks(patient.repository), *found.damages))
 
 
 def repair(
-    storage: Storage, other: Storage | None = None, *, read_data: bool = True, renew_config: bool = False
+    storage: Storage,
+    other: Storage | None = None,
+    *,
+    read_data: bool = True,
+    renew_config: bool = False,
+    returns: Returns = nothing,
 ) -> RepairPlan:
     """Repairs as the box does after a reboot; what was planned."""
     helper: Repository | None = fresh(other) if other is not None else None
@@ -131,6 +147,6 @@ def repair(
     repository = patient.repository
     locks = clear_damaged_locks(repository)
     with repository.lock(exclusive=True, owner=after_reboot()):
-        planned = plan_repair(patient, helper, read_data=read_data)
+        planned = plan_repair(patient, helper, read_data=read_data, returns=returns)
         execute_repair(repository, planned, helper)
     return replace(planned, damages=(*locks, *planned.damages))

@@ -10,8 +10,8 @@ import pytest
 from appliance.errors import KurabakoError
 from appliance.repository.check import CheckFinding, check
 from appliance.storage import MemoryStorage
-from tests.repair.places import DAMAGES, copy_of, make_vault, plan, repair
-from tests.repair.test_repair import ALONE, readable
+from tests.repair.places import DAMAGES, copy_of, everything, make_vault, plan, repair
+from tests.repair.test_repair import ALONE, older, readable
 from tests.support.power import RecordingStorage
 from tests.support.restic_judge import ResticJudge
 from tests.upkeep.places import contents, fresh
@@ -27,6 +27,11 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def original() -> MemoryStorage:
     return make_vault()
+
+
+@pytest.fixture(scope="module")
+def judge() -> ResticJudge:
+    return ResticJudge()
 
 
 def cuts(damaged: MemoryStorage, other: MemoryStorage | None) -> list[tuple[str, MemoryStorage]]:
@@ -51,6 +56,19 @@ def test_with_another_copy(damage: str, original: MemoryStorage) -> None:
         assert not list(state.list("locks")), name
 
 
+@pytest.mark.needs("restic")
+def test_bringing_back_snapshots(original: MemoryStorage, judge: ResticJudge) -> None:
+    whole, place = contents(original), older(original)
+    before = contents(place)
+    recording = RecordingStorage(place)
+    repair(recording, original, returns=everything)
+    for name, state in recording.states():
+        assert before.items() <= contents(state).items() <= whole.items(), name
+        assert not judge.errors(state), name
+        repair(state, original, returns=everything)
+        assert contents(state) == whole, name
+
+
 @pytest.mark.parametrize("damage", ALONE)
 def test_alone(damage: str, original: MemoryStorage) -> None:
     damaged = copy_of(original)
@@ -64,11 +82,6 @@ def test_alone(damage: str, original: MemoryStorage) -> None:
         repair(state)
         assert readable(state) == end, name
         assert plan(state).nothing_to_do, name
-
-
-@pytest.fixture(scope="module")
-def judge() -> ResticJudge:
-    return ResticJudge()
 
 
 @pytest.mark.needs("restic")

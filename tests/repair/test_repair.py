@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from appliance.repository.check import check
 from appliance.repository.files import file_name
 from appliance.storage import MemoryStorage
 from appliance.storage.interface import Storage
-from tests.repair.places import DAMAGES, copy_of, cut, first, flip, make_vault, packs_of, plan, repair
-from tests.support.power import objects_of, write_folder
-from tests.support.repository import PASSWORD, new_repository
+from appliance.upkeep import PruneLimits, execute_prune, plan_prune
+from tests.repair.places import DAMAGES, copy_of, cut, everything, first, flip, make_vault, packs_of, plan, repair
+from tests.support.power import after_reboot, objects_of, write_folder
+from tests.support.repository import CHEAP, PASSWORD, new_repository
 from tests.upkeep.places import back_up, contents, fresh, noise
 
 
@@ -343,3 +345,39 @@ def test_index_that_tells_something_else_of_a_pack(vault: MemoryStorage) -> None
     assert [(each.kind, each.remedy) for each in found.damages] == [("pack-indexed-differently", Remedy.REBUILD)]
     assert contents(vault) == whole
     assert repair(vault).nothing_to_do
+
+
+def older(vault: MemoryStorage) -> MemoryStorage:
+    """The vault as it was before its last backup, as an old copy of its disk has it."""
+    before = copy_of(vault)
+    newest = fresh(vault).snapshots()[-1]
+    before.delete(f"snapshots/{newest.id}")
+    with fresh(before).lock(exclusive=True, owner=after_reboot()):
+        repository = fresh(before)
+        execute_prune(repository, plan_prune(repository, PruneLimits(max_unused=Fraction(0))))
+    return before
+
+
+@pytest.mark.needs("restic")
+def test_snapshots_that_only_the_other_copy_has_come_back_unless_they_were_let_go(
+    vault: MemoryStorage, cloud: MemoryStorage, tmp_path: Path
+) -> None:
+    whole, newest = contents(vault), fresh(vault).snapshots()[-1]
+    place = older(vault)
+    assert repair(place, cloud).nothing_to_do
+    assert plan(place, cloud, returns=lambda key: newest.id not in key).nothing_to_do
+    assert contents(place) == {name: files for name, files in whole.items() if name != newest.id}
+    planned = repair(place, cloud, returns=everything)
+    assert [(one.kind, file_name(one.name)) for one in planned.damages] == [("snapshot-missing", newest.id)]
+    assert not planned.incomplete
+    assert contents(place) == whole
+    assert plan(place, cloud, returns=everything).nothing_to_do
+    write_folder(place, tmp_path)
+    assert "no errors were found" in restic(tmp_path, "check", "--read-data")
+
+
+def test_a_key_that_only_the_other_copy_has_comes_back_when_it_may(vault: MemoryStorage, cloud: MemoryStorage) -> None:
+    second = fresh(cloud).add_key("recovery", hostname="box", username="customer", cost=CHEAP)
+    assert plan(vault, cloud).nothing_to_do
+    assert [one.name for one in repair(vault, cloud, returns=everything).damages] == [f"keys/{second}"]
+    assert Repository.open(vault, "recovery").id == fresh(vault).id

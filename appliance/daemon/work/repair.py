@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage, Purpose, decide
+from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import RepairJob
@@ -25,7 +26,8 @@ from appliance.repair import (
     plan_repair,
     summary_of,
 )
-from appliance.repository import Repository
+from appliance.repository import FileType, Repository
+from appliance.repository.files import file_name
 from appliance.status.model import Outcome
 from appliance.storage.interface import Storage
 from appliance.text import Text
@@ -45,7 +47,14 @@ def repair(box: Box, job: RepairJob, on_progress: OnProgress, is_cancelled: Canc
             stack.enter_context(repository.lock(exclusive=True, now=box.clock))
         noted = box.state.packs_of(storage.location)
         suspects = frozenset(pack for pack, record in noted.items() if record.damaged)
-        plan = plan_repair(patient, helper, read_data=job.read_data, suspects=suspects, on_progress=on_progress)
+        plan = plan_repair(
+            patient,
+            helper,
+            read_data=job.read_data,
+            suspects=suspects,
+            returns=_lost_by_the_vault(box, repairs_cloud),
+            on_progress=on_progress,
+        )
         report = None
         if not job.dry_run:
             if isinstance(storage, GatedStorage):
@@ -54,6 +63,12 @@ def repair(box: Box, job: RepairJob, on_progress: OnProgress, is_cancelled: Canc
             if report.cancelled:
                 return cancelled()
     return _repair_report([*damages, *plan.damages], plan, report, read_data=job.read_data)
+
+
+def _lost_by_the_vault(box: Box, repairs_cloud: bool) -> Callable[[str], bool]:
+    """Snapshots that only the cloud has and nobody forgot come back. What only the vault has, replication sends."""
+    forgotten = Forgotten(box.state).ids
+    return lambda key: not repairs_cloud and key.startswith(f"{FileType.SNAPSHOT}/") and file_name(key) not in forgotten
 
 
 def _for_upkeep(cloud: GatedStorage) -> GatedStorage:
