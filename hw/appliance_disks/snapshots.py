@@ -90,7 +90,8 @@ def _of_lvm(device: pyudev.Device) -> Snapshot | None:
     if not free:
         return None
     size = f"--size={wanted}b" if wanted <= free else "--extents=100%FREE"
-    _run("lvcreate", "--yes", "--quiet", "--snapshot", "--permission=r", size, f"--name={name}", f"{group}/{volume}")
+    made = ("--snapshot", "--permission=r", "--monitor=n", size, f"--name={name}")
+    _run("lvcreate", "--yes", "--quiet", *made, f"{group}/{volume}")
 
     def remove() -> None:
         _run("lvremove", "--yes", "--quiet", f"{group}/{name}")

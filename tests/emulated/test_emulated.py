@@ -19,9 +19,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.needs("qemu", "kernel", "busybox", "cpio", "modprobe", "udevd", "root"),
-    pytest.mark.needs(
-        "mkfs.ext4", "mkfs.vfat", "mkfs.exfat", "mkfs.xfs", "mkfs.btrfs", "cryptsetup", "lvm", "genisoimage"
-    ),
+    pytest.mark.needs("mkfs.ext4", "mkfs.vfat", "mkfs.exfat", "mkfs.xfs", "genisoimage", "mtools"),
+    pytest.mark.needs("cryptsetup", "lvm", "setpriv"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable, Iterator
@@ -69,19 +70,20 @@ def written_and_pulled(image: Path) -> Path:
             return Path(shutil.copy(image, image.with_suffix(".pulled")))
 
 
-def mark(image: Path, kind: str) -> None:
-    """Sets the mark that a computer sets when it begins to write (that of NTFS is at no fixed place)."""
-    with image.open("r+b") as file:
-        if kind == "ntfs":
-            start = image.read_bytes().index("$Volume".encode("utf-16-le"))
-            head = struct.pack("<IIBBHHHIHH", 0x70, 0x28, 0, 0, 0x18, 0, 0, 0xC, 0x18, 0)
-            at = image.read_bytes().index(head[:8], start) + 0x18 + 10
-        else:
-            at = {"exfat": 106, "vfat": 0x41}[kind]
-        file.seek(at)
-        before = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([before | (2 if kind == "exfat" else 1)]))
+def mark(image: Path, kind: str) -> Path:
+    """Sets the mark that a computer sets when it begins to write: $Volume has NTFS', and stands in $MFTMirr too."""
+    data = bytearray(image.read_bytes())
+    if kind == "ntfs":
+        information = struct.pack("<II", 0x70, 0x28)
+        names = [found.start() for found in re.finditer(re.escape("$Volume".encode("utf-16-le")), data)]
+        places = {data.index(information, name) + 0x18 + 10 for name in names}
+        assert len(places) == 2
+    else:
+        places = {{"exfat": 106, "vfat": 0x41}[kind]}
+    for place in places:
+        data[place] |= 2 if kind == "exfat" else 1
+    image.write_bytes(data)
+    return image
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_what_is_no_such_file_system_does_no_harm(kind: str, chance: object) -> 
 
 
 real = [
-    pytest.mark.needs("root", "udevd", "losetup", "mkfs.ext4", "mkfs.exfat", "exfat-fuse"),
+    pytest.mark.needs("root", "udevd", "losetup", "mkfs.ext4", "mkfs.exfat", "exfat-fuse", "ntfs-3g"),
     pytest.mark.xdist_group("udev"),
 ]
 
@@ -175,9 +177,10 @@ class TestNamed:
         ("kind", "spoil", "said"),
         [
             ("ext4", lambda image: written_and_pulled(image), "the journal of its file system (ext4) holds changes"),
-            ("exfat", lambda image: mark(image, "exfat") or image, "its file system (exfat) is marked so"),
+            ("exfat", lambda image: mark(image, "exfat"), "its file system (exfat) is marked so"),
+            ("ntfs", lambda image: mark(image, "ntfs"), "its file system (ntfs) is marked so"),
         ],
-        ids=["ext4", "exfat"],
+        ids=["ext4", "exfat", "ntfs"],
     )
     def test_it_is_told_and_read_without_a_write(
         self,
