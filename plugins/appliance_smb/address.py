@@ -75,6 +75,11 @@ def parse_server(text: str) -> ShareAddress:
     return replace(address, share=PIPES)
 
 
+def is_server_name(name: str) -> bool:
+    """Whether a server can have the name, or the address."""
+    return _HOST.fullmatch(f"[{name}]" if ":" in name else name) is not None
+
+
 def is_share_name(name: str) -> bool:
     """Whether a share, or a folder on it, can have the name."""
     return 0 < len(name) <= _LONGEST_NAME and name not in (".", "..") and not _FORBIDDEN.search(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import spnego
 from pydantic import SecretStr
+from spnego._ntlm_raw.md4 import md4
 from spnego.exceptions import SpnegoError
 
 from appliance.errors import KurabakoError
@@ -37,25 +38,21 @@ class Login:
         return self.user if "@" in self.user else f"{self.user}@{self.domain.upper()}"
 
 
-class _NtlmPassword(spnego.Password):
-    """A password for NTLM. Any other would be tried with Kerberos first: two attempts where one is meant."""
-
-    @property
-    def supported_protocols(self) -> list[str]:
-        return ["ntlm"]
-
-
 def protocol(login: Login) -> str:
     """How smbprotocol is to log in; NTLM travels inside a negotiation, which some servers insist on."""
     return "kerberos" if login.kerberos else "negotiate"
 
 
-def credential(login: Login) -> spnego.Password | spnego.KerberosKeytab:
-    """The credential for `protocol`. Raises `KerberosMissing` where the box has no Kerberos."""
+def credential(login: Login) -> spnego.Password | spnego.NTLMHash | spnego.KerberosKeytab:
+    """The credential for `protocol`. Raises `KerberosFailed` where the box has no Kerberos.
+
+    For NTLM it is what NTLM makes of the password ([MS-NLMP] 3.3.1): with the password itself, Kerberos would be tried
+    first wherever the box has it, two attempts where one is meant.
+    """
     password = login.password.get_secret_value() if login.password else ""
     if not login.kerberos:
         user = f"{login.domain}\\{login.user}" if login.domain else login.user or "guest"
-        return _NtlmPassword(user, password)
+        return spnego.NTLMHash(user, nt_hash=md4(password.encode("utf-16-le", "surrogatepass")).hex())
     if find_spec("gssapi") is None or find_spec("krb5") is None:
         raise errors.kerberos_missing()
     if login.keytab is not None:
@@ -107,6 +104,11 @@ def kerberos_refused(address: ShareAddress, login: Login, error: BaseException) 
             return errors.kerberos_failed(
                 address, T("Kerberos says: {words}", words=_words(error)), T("Correct username, domain or keytab.")
             )
+
+
+def is_of_kerberos(error: BaseException) -> bool:
+    """Whether it is an error of the Kerberos library: some reach us as they are."""
+    return type(error).__module__.partition(".")[0] in ("krb5", "gssapi")
 
 
 def _number(error: BaseException) -> int | None:

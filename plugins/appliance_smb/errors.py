@@ -14,7 +14,7 @@ NO_MORE_FILES = 0x80000006
 END_OF_FILE = 0xC0000011
 _ACCESS_DENIED = 0xC0000022
 _BAD_NETWORK_NAME = 0xC00000CC
-LOCKED_OUT, PASSWORD_EXPIRED = 0xC0000234, 0xC0000071
+LOGON_FAILURE, LOCKED_OUT, PASSWORD_EXPIRED = 0xC000006D, 0xC0000234, 0xC0000071
 _GONE = frozenset(
     {
         0xC000000F,  # NO_SUCH_FILE
@@ -140,6 +140,15 @@ def kerberos_failed(address: ShareAddress, why: Text, todo: Text) -> KerberosFai
     """Nobody logged in, and no password was found wrong."""
     return KerberosFailed(
         T("Logging in to {server} with Kerberos failed: {why}.", server=address.server, why=why), safe=_SAFE, todo=todo
+    )
+
+
+def ticket_refused(address: ShareAddress) -> KerberosFailed:
+    """The realm knows the user, and the server does not."""
+    return kerberos_failed(
+        address,
+        T("the server does not accept the ticket"),
+        T("Check that the server belongs to the realm and knows the user."),
     )
 
 

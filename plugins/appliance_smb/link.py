@@ -20,7 +20,7 @@ from appliance.text import T, Text
 from appliance_smb import errors
 from appliance_smb.address import ShareAddress
 from appliance_smb.channel import Broken, Channel
-from appliance_smb.credentials import Login, credential, kerberos_refused, protocol
+from appliance_smb.credentials import Login, credential, is_of_kerberos, kerberos_refused, protocol
 from appliance_smb.errors import ShareUnreachable
 
 # Its own log repeats each failure with a traceback; ours says it once, in words.
@@ -52,11 +52,14 @@ class Link:
         address: ShareAddress,
         opened: Callable[[], Channel],
         *,
+        place: ShareAddress | None = None,
         sessions: int = 1,
         patience: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
+        self.place = place or address
+        """Where it is read: where a link of a DFS namespace leads to, or `address` itself."""
         self._opened = opened
         self._most = sessions
         self._patience = patience
@@ -78,7 +81,7 @@ class Link:
         """What stands before every path: on a DFS share, server and share ([MS-SMB2] 3.2.4.3)."""
         if not self._is_dfs:
             return ()
-        return (self.address.server.encode(), self.address.share.encode())
+        return (self.place.server.encode(), self.place.share.encode())
 
     def channel(self) -> Channel:
         """The channel of this thread. Raises `Ended` when it broke and there is no other to be had."""
@@ -227,6 +230,8 @@ def _log_in(connection: Connection, address: ShareAddress, login: Login) -> Sess
     try:
         session.connect()
     except SMBResponseException as error:
+        if login.kerberos and error.status == errors.LOGON_FAILURE:
+            raise errors.ticket_refused(address) from error
         raise errors.login_refused(address, login.user, error.status) from error
     except SMBAuthenticationError as error:
         if login.kerberos:
@@ -236,6 +241,10 @@ def _log_in(connection: Connection, address: ShareAddress, login: Login) -> Sess
     except SMBException as error:
         if session.session_id is None:  # what smbprotocol leaves behind where a guest was to sign
             raise errors.guest_only(address, login.user) from error
+        raise
+    except Exception as error:
+        if is_of_kerberos(error):
+            raise kerberos_refused(address, login, error) from error
         raise
     return session
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from appliance_smb import errors
 from appliance_smb.address import ShareAddress, parse_address
 from appliance_smb.channel import Channel
 from appliance_smb.credentials import Login
+from appliance_smb.dfs import find
 from appliance_smb.errors import ShareUnreachable
 from appliance_smb.link import Link, hang_up_after, negotiate, open_channel, place_of
 from appliance_smb.logins import RefusedLogins
@@ -62,10 +64,17 @@ def open_target(address: ShareAddress, login: Login, settings: SmbSettings, logi
 def _open_link(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> Link:
     """Every login, the first and those after a connection broke, goes by what servers refused before."""
 
-    def opened() -> Channel:
-        return logins.open(address, login, lambda: open_channel(address, login))
+    def open_share(place: ShareAddress) -> Channel:
+        there = login if place.server == address.server else replace(login, at="")
+        return logins.open(place, there, lambda: open_channel(place, there))
 
-    return Link(address, opened, sessions=settings.sessions, patience=settings.patience)
+    place, channel = find(address, open_share)
+    first = [channel]
+
+    def opened() -> Channel:
+        return first.pop() if first else open_share(place)
+
+    return Link(address, opened, place=place, sessions=settings.sessions, patience=settings.patience)
 
 
 def login_for(url: str, password: SecretStr | None, settings: SmbSettings, known: Known) -> tuple[ShareAddress, Login]:

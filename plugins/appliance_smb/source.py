@@ -62,7 +62,7 @@ class SmbSource:
         self._snapshot: Snapshot | None = None
         self._looked_for_snapshot = False
         self._moment = 0
-        self._top = (*link.prefix, *(name.encode() for name in link.address.folder))
+        self._top = (*link.prefix, *(name.encode() for name in link.place.folder))
         self._known: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._security = _SECURITY

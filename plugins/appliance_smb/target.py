@@ -46,7 +46,7 @@ class SmbTarget:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._top = (*link.prefix, *(name.encode() for name in link.address.folder))
+        self._top = (*link.prefix, *(name.encode() for name in link.place.folder))
         self._numbers = count()
         self._rights = _SECURITY
         self._lock = threading.Lock()
