@@ -17,8 +17,13 @@ import pytest
 
 from appliance.storage.interface import Storage
 from appliance_folder.storage import FolderStorage
-from tests.support.repo_cli import KURABAKO, RepoCli
+from tests.replication.test_s3 import open_cloud
+from tests.support.daemon import BoxUnderTest
+from tests.support.repo_cli import KURABAKO, PASSWORD, RepoCli
+from tests.support.s3 import NEEDS_CEPH, S3Server, ceph_s3
 from tests.upkeep.places import contents
+
+__all__ = ["ceph_s3"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("restic"), pytest.mark.timeout(900)]
 
@@ -96,8 +101,25 @@ class Model:
 
 
 def test_backup_forget_and_prune(tmp_path: Path) -> None:
-    place = FolderStorage(tmp_path / "repository")
-    cli = RepoCli(str(tmp_path / "repository"))
+    of_commands(tmp_path, FolderStorage(tmp_path / "repository"), RepoCli(str(tmp_path / "repository")))
+
+
+@NEEDS_CEPH
+def test_backup_forget_and_prune_in_the_cloud(tmp_path: Path, ceph_s3: S3Server) -> None:
+    bucket = ceph_s3.new_bucket()
+    of_commands(tmp_path, open_cloud(ceph_s3, bucket), cli_of(ceph_s3, bucket))
+
+
+def cli_of(server: S3Server, bucket: str) -> RepoCli:
+    return RepoCli(
+        f"s3:{server.endpoint}/{bucket}/box",
+        AWS_ACCESS_KEY_ID=server.access_key,
+        AWS_SECRET_ACCESS_KEY=server.secret_key,
+        AWS_DEFAULT_REGION=server.region,
+    )
+
+
+def of_commands(tmp_path: Path, place: Storage, cli: RepoCli) -> None:
     cli.ok("init")
     model = Model(cli, place, tmp_path / "source", Killer())
     model.back_up(kill=False)
@@ -114,3 +136,48 @@ def test_backup_forget_and_prune(tmp_path: Path) -> None:
     cli.restic("check", "--read-data")
     assert len(cli.json("snapshots")) >= len(model.reported)
     place.close()
+
+
+@NEEDS_CEPH
+def test_replication(tmp_path: Path, ceph_s3: S3Server) -> None:
+    """Whatever is named in the cloud is whole there, whenever its sender was killed; and the next one completes it."""
+    bucket = ceph_s3.new_bucket()
+    box = box_of(tmp_path, ceph_s3, bucket)
+    killer = Killer()
+    vault, cloud = FolderStorage(box.vault), open_cloud(ceph_s3, bucket)
+    model = Model(RepoCli(str(box.vault)), vault, tmp_path / "files", killer)
+    replicate = [*KURABAKO, "--config", str(box.config), "replicate"]
+    environment = {**os.environ, "LANG": "C.UTF-8"}
+    for number in range(KILLS + 1):
+        model.back_up(kill=False)
+        if number == KILLS:  # what is let go of is carried too
+            box.json("forget", model.reported.pop(0)[0], "--prune")
+        for _ in range(2):
+            killer.run("replicate", replicate, environment, kill=True)
+            if any(info.key == "config" for info in cloud.list()):
+                there = contents(cloud)
+                known = dict(model.reported)
+                assert {name: files for name, files in there.items() if name in known}.items() <= known.items()
+        assert killer.run("replicate", replicate, environment, kill=False)
+        assert contents(cloud) == dict(model.reported)
+    stored = {info.key: info.size for info in cloud.list()}
+    assert {key for key in stored if not key.startswith("locks/")} == {
+        info.key for info in vault.list() if not info.key.startswith("locks/")
+    }
+    assert box.json("capacity", "--measure")["used_bytes"] == sum(stored.values())
+    cli_of(ceph_s3, bucket).restic("check", "--read-data")
+    cloud.close()
+
+
+def box_of(folder: Path, server: S3Server, bucket: str) -> BoxUnderTest:
+    """A box with a vault and this cloud, whose password is that of `RepoCli`."""
+    password = folder / "secrets" / "password"
+    password.parent.mkdir(mode=0o700)
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    box = BoxUnderTest.make(folder)
+    box.use_cloud(server, bucket)
+    box.tables["vault"]["password_file"] = password
+    box.write()
+    assert box.run("setup").code == 0
+    return box
