@@ -29,7 +29,7 @@ def newest_snapshot(channel: Channel, root: bytes) -> Snapshot | None:
     handle, _ = wire.parse_created(channel.call(opening))
     try:
         asked = requests.ioctl(requests.ENUMERATE_SNAPSHOTS, most=_MOST, handle=handle)
-        _, names = wire.parse_snapshots(wire.parse_ioctl(channel.call(asked)))
+        names = wire.parse_snapshots(wire.parse_ioctl(channel.call(asked)))
     except Refused:
         return None
     finally:

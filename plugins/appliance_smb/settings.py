@@ -98,7 +98,7 @@ class SmbSettings(Section):
     timeout: Annotated[float, Field(ge=1, le=600)] = Field(
         default=30.0, description="Seconds without an answer after which a server is taken to be away."
     )
-    patience: Annotated[float, Field(ge=0, le=3600)] = Field(
+    patience: Annotated[float, Field(ge=0, le=1200)] = Field(
         default=120.0, description="Seconds for which a server that went away in the middle is waited for."
     )
     sessions: Annotated[int, Field(ge=1, le=16)] = Field(

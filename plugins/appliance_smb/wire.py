@@ -111,17 +111,16 @@ def parse_ioctl(data: Answer) -> Answer:
     return data[offset - _HEADER : offset - _HEADER + length]
 
 
-def parse_snapshots(buffer: Answer) -> tuple[int, list[str]]:
-    """How many bytes the names of a volume's earlier states take, and those names that are there, [MS-SMB2] 2.2.32.2.
+def parse_snapshots(buffer: Answer) -> list[str]:
+    """The names of a volume's earlier states, each `@GMT-YYYY.MM.DD-HH.MM.SS`, [MS-SMB2] 2.2.32.2.
 
-    A name is `@GMT-YYYY.MM.DD-HH.MM.SS`; a server tells none when it was asked for too few bytes.
+    None are there when more were to be told than the server was asked for bytes.
     """
     if len(buffer) < _SNAPSHOTS.size:
         raise ValueError("the list of earlier states is cut off")
     _, _, length = _SNAPSHOTS.unpack_from(buffer)
     listed = bytes(buffer[_SNAPSHOTS.size : _SNAPSHOTS.size + length])
-    names = listed[: len(listed) // 2 * 2].decode("utf-16-le", "replace").split("\0")
-    return length, [name for name in names if name]
+    return [name for name in listed[: len(listed) // 2 * 2].decode("utf-16-le", "replace").split("\0") if name]
 
 
 def parse_moment(snapshot: str) -> datetime:

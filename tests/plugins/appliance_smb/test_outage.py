@@ -177,7 +177,7 @@ def test_an_account_that_is_locked_during_the_run_is_tried_no_more(
 
 
 def test_a_source_that_was_closed_waits_for_nobody(server: Smbd, tmp_path: Path) -> None:
-    source = opened(server, tmp_path / "state", patience=3600)
+    source = opened(server, tmp_path / "state", patience=1200)
     source.close()
     with pytest.raises(SourceError) as lost:
         source.scandir(())
