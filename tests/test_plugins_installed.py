@@ -172,6 +172,98 @@ def test_a_strangers_service_is_a_file_and_its_contract_can_be_previewed(strange
 
 
 @pytest.mark.slow
+@pytest.mark.needs("machine-id")
+def test_a_strangers_service_is_kept_by_the_whole_box(stranger: Installed, tmp_path: Path) -> None:
+    """Each table of its file, through the jobs and the memory that the box uses for our own services."""
+    script = textwrap.dedent(
+        """
+        import json, sys
+        from datetime import UTC, datetime
+        from pathlib import Path
+        from appliance.box import Box
+        from appliance.contract import directive, entitlement
+        from appliance.contract.collection import part_limit
+        from appliance.contract.ending import plan_end
+        from appliance.contract.signature import new_key_pair, sign
+        from appliance.daemon.collecting import Collecting
+        from appliance.daemon.planner import Planner
+        from appliance.daemon.registered import addressed
+        from appliance.daemon.requests import BackupJob, ReplicateJob
+        from appliance.daemon.standalone import do_job
+        from appliance.daemon.starts import PlannedRun
+        from appliance.identity import box_id
+        from appliance.schedule import Schedule
+        from appliance.status.model import Severity
+        from appliance.status.outputs import Notice
+        from appliance.text import T
+
+        folder, now = Path(sys.argv[1]), datetime(2026, 6, 10, tzinfo=UTC)
+        secret, public = new_key_pair()
+        (folder / "provider.pub").write_bytes(public)
+        (folder / "cloud").mkdir()
+        for name in ("open", "numbers"):
+            (folder / name).mkdir()
+            (folder / name / "plan.txt").write_text(name)
+        (folder / "open" / "what?.txt").write_text("a name the service does not take")
+        config = folder / "contracted.toml"
+        config.write_text(
+            f'[box]\\nstate_dir = "{folder}/state"\\nrun_dir = "{folder}/run"\\n'
+            f'[vault]\\npath = "{folder}/vault"\\npassword_file = "{folder}/password"\\n'
+            f'[cloud]\\nurl = "{folder}/cloud"\\n[plugins]\\nblocked = ["disks"]\\n'
+            f'[contract]\\nprovider_key_file = "{folder}/provider.pub"\\n'
+            f'[[folders]]\\npath = "{folder}/open"\\n[[folders]]\\npath = "{folder}/numbers"\\n'
+        )
+        box = Box.open(config, clock=lambda: now)
+        common = {"format": 1, "issued_at": "2026-05-20T09:00:00+09:00", "box": box_id(), "contract_id": "S-1"}
+        bought = entitlement.validate({
+            **common, "serial": 1, "holder": "花田", "profile": "shed", "contract_date": "2026-05-20",
+            "service_start": "2026-05-20", "units": 3,
+            "contacts": [{"role": "responsible_person", "name": "花田", "mail": "hanada@example.co.jp"}],
+        })
+        box.agreement.entitlements.install(sign(bought.encode(), secret, entitlement.KIND))
+
+        def told(kind, number, **says):
+            document = directive.validate({**common, "kind": kind, "number": number, **says})
+            box.agreement.directives.take(sign(document.encode(), secret, directive.KIND), "test")
+
+        def do(request):
+            return do_job(box, request, lambda _: None, lambda: False)[1]
+
+        box.set_up()
+        sources = {name: f"folder:{folder}/{name}" for name in ("open", "numbers")}
+        for source in sources.values():
+            box.designate(source)
+        box.policies.choose(box.find_source(sources["numbers"]).found, "my_number", ["contained"])
+        report = do(BackupJob(sources["open"]))
+        print(report.outcome.value, [Path(one["path"]).name for one in report.details["unreadable"]])
+        print(do(BackupJob(sources["numbers"])).outcome.value, do(ReplicateJob()).details["held_count"])
+        contract = box.contract
+        print(contract.capacity, contract.limit, contract.profile.meter.value, part_limit(contract.terms, 10**9))
+        (notice,) = addressed([Notice("kura1", "x", Severity.INFO, T("x"), T("x"), now)], contract)
+        print(notice.to)
+        told("suspension", 1, suspension="operational", starts_at=now.isoformat())
+        planner = Planner(Schedule(("09:00",), "Asia/Tokyo"), box.state)
+        Collecting(box, PlannedRun(planner, now, (sources["open"],))).ended("", [])
+        (slot,) = box.state.slots("backup")
+        print(slot.outcome.value, slot.clause)
+        told("termination", 2, by="provider", effective_on="2026-06-01")
+        plan = plan_end(box.contract.terms, box.contract.standing, box.agreement.directives.recorded())
+        print(*plan.erase, plan.clause)
+        """
+    )
+    done = stranger.python("-c", script, str(tmp_path))
+    assert done.code == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "partial ['what?.txt']",
+        "done 1",
+        "150000000000 None collected 50000000",
+        "('hanada@example.co.jp',)",
+        "missed_no_recollect 7-1",
+        "credentials software 10",
+    ]
+
+
+@pytest.mark.slow
 def test_each_broken_plugin_is_named_with_what_it_did_and_the_box_goes_on(broken: Installed, config: Path) -> None:
     answer = broken.kurabako("--config", str(config), "plugins", "--json")
     assert (answer.code, answer.stderr) == (0, "")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 
 from appliance.box import Box
 from appliance.contract.clock import SETBACK
 from appliance.daemon.background import in_thread
 from appliance.daemon.capacity import note_provider
+from appliance.daemon.ways import poll_of
 from appliance.errors import KurabakoError
-from appliance.identity import box_id
 from appliance.inbox import MalformedUsage, Poll, parse_usage
 from appliance.text import T
 
@@ -28,7 +27,9 @@ class UsageWatch:
     def __init__(self, box: Box, on_change: Callable[[], None]) -> None:
         self._box = box
         self._on_change = on_change
-        self._poll = _poll(box)
+        token = box.settings.usage.token_file
+        read_token = None if token is None else lambda: token.read().get_secret_value().strip()
+        self._poll = poll_of(box, box.settings.usage, read_token) if box.has_cloud else None
         self._refused = ""
 
     async def run(self) -> None:
@@ -67,23 +68,3 @@ class UsageWatch:
 
 
 _TO_COME = T("write a moment that is not to come")
-
-
-def _poll(box: Box) -> Poll | None:
-    settings = box.settings.usage
-    if settings.url is None or not box.has_cloud:
-        return None
-    token = settings.token_file
-    try:
-        url = settings.url.replace("{box}", box_id())
-    except KurabakoError as error:
-        logger.error("no address is asked for the provider's figure: %s", error)
-        return None
-    return Poll(
-        url,
-        every=timedelta(minutes=settings.every),
-        clock=box.clock,
-        ca_file=settings.ca_file,
-        hosts=lambda: box.contract.hosts,
-        token=None if token is None else lambda: token.read().get_secret_value().strip(),
-    )

@@ -17,6 +17,7 @@ from appliance.errors import KurabakoError
 from appliance.identity import box_id
 from appliance.inbox import Poll, documents_in_cloud, documents_on_disk
 from appliance.policy import KnownSource
+from appliance.settings import DirectivesSettings, UsageSettings
 from appliance.sources.interface import Watch
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class DirectiveWays:
         self._known = known
         self._disks: set[str] = set()
         self._cloud_at = box.clock()
-        self._poll = _poll(box)
+        self._poll = poll_of(box, box.settings.directives)
 
     async def run(self) -> None:
         """Looks until cancelled."""
@@ -114,14 +115,16 @@ class DirectiveWays:
         return []
 
 
-def _poll(box: Box) -> Poll | None:
-    settings = box.settings.directives
-    if settings.url is None or box.settings.contract.provider_key_file is None:
+def poll_of(
+    box: Box, settings: DirectivesSettings | UsageSettings, token: Callable[[], str] | None = None
+) -> Poll | None:
+    """The poll of the address that the settings name, for this box; None where they name none."""
+    if settings.url is None:
         return None
     try:
         url = settings.url.replace("{box}", box_id())
     except KurabakoError as error:
-        logger.error("no address is asked for directives: %s", error)
+        logger.error("%s is not asked: %s", settings.url, error)
         return None
     return Poll(
         url,
@@ -129,4 +132,5 @@ def _poll(box: Box) -> Poll | None:
         clock=box.clock,
         ca_file=settings.ca_file,
         hosts=lambda: box.contract.hosts,
+        token=token,
     )

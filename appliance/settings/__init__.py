@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.fields import AbsolutePath, Section, Size
+from appliance.settings.directives import DirectivesSettings
 from appliance.settings.errors import SecretUnreadable, SettingsError
 from appliance.settings.load import load_settings, peek_language, read_plugins_settings
 from appliance.settings.model import (
@@ -17,6 +18,7 @@ from appliance.settings.model import (
     WebSettings,
 )
 from appliance.settings.secret import SecretFile
+from appliance.settings.usage import UsageSettings
 
 __all__ = [
     "CORE_SECTIONS",
@@ -24,6 +26,7 @@ __all__ = [
     "BoxSettings",
     "CloudSettings",
     "ContractSettings",
+    "DirectivesSettings",
     "PluginsSettings",
     "ScheduleSettings",
     "SecretFile",
@@ -32,6 +35,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Size",
+    "UsageSettings",
     "VaultSettings",
     "WebSettings",
     "load_settings",
