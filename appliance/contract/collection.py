@@ -136,6 +136,11 @@ def part_limit(terms: Terms, wanted: int) -> int:
     return wanted if terms.objects is None else min(wanted, terms.objects.single_put_max)
 
 
+def largest_object(terms: Terms) -> int | None:
+    """The most bytes that one object may have, however it is sent; None: the terms say nothing."""
+    return terms.objects.multipart_max if terms.objects is not None else None
+
+
 def network_findings(terms: Terms, entitlement: Entitlement | None, cloud: str, now: datetime) -> Iterator[Condition]:
     """What is wrong with how the cloud is reached, before a packet leaves: region, protocol, names, bucket, hosts.
 

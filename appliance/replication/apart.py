@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from appliance.errors import KurabakoError
 from appliance.replication.closure import IndexMap, pack_key, read_index_map, snapshot_key
 from appliance.repository import BlobLocation, BlobType, FileType, Repository, Snapshot, WantedBlob
+from appliance.repository.files import file_name
 from appliance.repository.indexfile import IndexFiles, PackContents, decode_index
 from appliance.repository.trees import BATCH, load_trees
 
@@ -37,6 +38,12 @@ class HeldBack:
 
 
 NOTHING_HELD = HeldBack()
+
+
+def too_large(vault: Repository, largest: int) -> HeldBack:
+    """The packs of more than `largest` bytes, which the other place does not take."""
+    packs = vault.list_files(FileType.PACK)
+    return HeldBack(packs=frozenset(bytes.fromhex(file_name(info.key)) for info in packs if info.size > largest))
 
 
 def set_apart(vault: Repository, there: Collection[str], stays: Callable[[Snapshot], bool]) -> HeldBack:

@@ -205,9 +205,11 @@ class _Executor:
             return Outcome.FAILED
         if self._was_cancelled or self._plan.cut_short:
             return Outcome.CANCELLED
-        if self._plan.findings:
+        if not all(finding.kept for finding in self._plan.findings):
             return Outcome.FAILED
-        return Outcome.REFUSED if self._plan.refused else Outcome.DONE
+        if self._plan.refused:
+            return Outcome.REFUSED
+        return Outcome.PARTIAL if self._plan.findings else Outcome.DONE
 
     def _send(self, step: Step, pool: ThreadPoolExecutor) -> bool:
         """Sends a step, kind after kind; whether all of it arrived."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from appliance.capacity import GatedStorage
 from appliance.errors import KurabakoError
-from appliance.replication.apart import HeldBack, set_apart
+from appliance.replication.apart import HeldBack, set_apart, too_large
 from appliance.replication.deletions import DeletionPlan, execute_deletions, plan_deletions
 from appliance.replication.execute import ReplicationReport, execute_replication
 from appliance.replication.plan import plan_replication
@@ -29,13 +29,15 @@ def mirror(
     alone: Locked,
     stays: Callable[[Snapshot], bool] = lambda _: False,
     removed: RemovedFromCloud | None = None,
+    largest: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ReplicationReport:
     """Sends, then deletes; and sends once more what did not fit before, if the deletions made room.
 
     `forgotten` are the snapshots that may go from the cloud; one that `stays` in the vault is not sent, nor is what
-    only it needs. What others `removed` from the cloud is not sent again, and nothing is deleted meanwhile. The caller
+    only it needs. What others `removed` from the cloud is not sent again, and nothing is deleted meanwhile. A pack
+    of more than `largest` bytes stays in the vault, and so does a snapshot that needs it. The caller
     holds the vault's lock. The cloud is sent to under a lock `together` with others, and deleted from `alone`; where
     that is not to be had, nothing is deleted. What keeps deletions from being carried fails nothing else: it is the
     report's `kept_back`.
@@ -43,6 +45,8 @@ def mirror(
     held = set_apart(vault, cloud.ledger.objects(), stays)
     if removed is not None:
         held = held.besides(removed.held)
+    if largest is not None:
+        held = held.besides(too_large(vault, largest))
     report = _send(vault, cloud, together, held, on_progress, cancelled)
     if report.problem is not None or report.outcome is Outcome.CANCELLED:
         return report

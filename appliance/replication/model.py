@@ -27,10 +27,14 @@ class OtherRepository(KurabakoError):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it must be: a file (`subject` is its key) or a snapshot (its id)."""
+    """Something that is not as it must be: a file (`subject` is its key) or a snapshot (its id).
+
+    `kept`: nothing is wrong with it; it may not go, and stays in the vault.
+    """
 
     subject: str
     what: Text
+    kept: bool = False
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,7 @@ class _Planner:
                 )
             if file.key in self._kept:
                 what = T("Snapshot {snapshot} needs what has to stay in the vault.", snapshot=snapshot.short_id)
-                self._findings.append(Finding(snapshot.id, what))
+                self._findings.append(Finding(snapshot.id, what, kept=True))
             if not self._can_go(file.key):
                 return False
         return True

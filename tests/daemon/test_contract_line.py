@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,16 +12,24 @@ from typing import Any
 import pytest
 
 from appliance.box import Box
-from appliance.contract.box_state import BoxState
+from appliance.contract.box_state import Action, BoxState
+from appliance.daemon.collecting import Collecting
 from appliance.daemon.facts import Moment, gather
+from appliance.daemon.planner import Planner
 from appliance.daemon.requests import ReplicateJob
+from appliance.daemon.standalone import do_job
+from appliance.daemon.starts import PlannedRun
+from appliance.repository import BlobType, Snapshot, encode_tree, from_datetime
+from appliance.schedule import Schedule
 from appliance.status.compose import compose
 from appliance.status.model import Outcome
 from appliance.status.notices import notices
 from appliance.storage import RetryingStorage
+from appliance.text import Text
 from tests.daemon.test_contracted_box import Contracted, japan, make
 from tests.support.authority import Authority
 from tests.support.faulty_s3 import Asked, Fault, FaultyS3
+from tests.support.repository import file_node
 
 __all__ = ["make"]
 
@@ -159,3 +168,72 @@ def test_DNT_17_a_server_that_says_slow_down_is_met_with_longer_and_longer_pause
     for waited in by_thread.values():
         assert waited[:6] == [0.5, 1, 2, 4, 8, 16][: len(waited)], "each pause may be twice the one before"
         assert max(waited) <= 30
+
+
+def with_a_large_pack(one: Contracted) -> int:
+    """A snapshot in the vault whose data is in one pack that is larger than the box itself makes them; its bytes."""
+    vault = one.box.open_home()
+    chance = random.Random(3)
+    with vault.writer(target_size=40_000_000) as writer:
+        blobs = [writer.save(BlobType.DATA, chance.randbytes(4_000_000)).id for _ in range(6)]
+        tree = writer.save(BlobType.TREE, encode_tree([file_node(b"large.bin", blobs, 24_000_000)])).id
+    vault.save_snapshot(Snapshot(time=from_datetime(one.now), tree=tree.hex(), paths=["/srv"], hostname="box"))
+    return max(file.stat().st_size for file in (one.folder / "vault" / "data").rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize(("over", "outcome"), [(0, Outcome.DONE), (1, Outcome.PARTIAL)])
+def test_MJS_03_an_object_that_is_too_large_by_a_byte_is_listed_and_stays_and_all_else_goes(
+    make: Make, serve: Serve, tmp_path: Path, over: int, outcome: Outcome
+) -> None:
+    """Scaled: what the terms say of 5 TB is agreed for the size of one pack, or a byte less."""
+    one = make("mjs", org_string="bucket")
+    one.fill(10_000)
+    assert one.backup().outcome is Outcome.DONE
+    size = with_a_large_pack(one)
+    objects = {"clause": "覚書", "single_put_max": "6 MB", "multipart_max": f"{size - over} B"}
+    one.bought("mjs", serial=2, org_string="bucket", overrides={"objects": objects})
+    authority = Authority(tmp_path)
+    server = serve(tls=authority.server())
+    at(one, server.endpoint, f'ca_file = "{authority.file}"')
+    report = one.do(ReplicateJob())
+    assert report.outcome is outcome
+    assert len(report.details["snapshots"]) == 2 - over
+    assert max(map(len, server.objects.values())) == size or over
+    assert all(len(data) <= size - over for data in server.objects.values())
+    assert len(report.details["findings"]) == over
+    if over:
+        assert "stay in the vault" in Text.from_json(report.details["findings"][0]["what"]).render("en")
+        assert one.do(ReplicateJob()).outcome is Outcome.PARTIAL, "it stays so"
+
+
+def test_KSG_12_a_run_that_works_cut_off_stays_lost_and_leaves_no_parts(make: Make, serve: Serve) -> None:
+    objects = {"clause": "覚書", "single_put_max": "6 MB", "multipart_max": "5 TB"}
+    one = make("ksg", capacity="90 MB", overrides={"objects": objects})
+
+    def choose(asked: Asked) -> Fault:
+        """The works begin while the second part is on its way."""
+        if asked.what == "part" and asked.method == "PUT":
+            seen.append(asked)
+            if len(seen) == 2:
+                one.now = japan(2026, 6, 10, 1)
+        return Fault.NONE
+
+    seen: list[Asked] = []
+    server = serve(choose)
+    at(one, server.endpoint)
+    one.now = japan(2026, 6, 3, 12)
+    works = {"starts_at": "2026-06-10T01:00:00+09:00", "ends_at": "2026-06-10T05:00:00+09:00"}
+    one.told("suspension", 1, reason_code="12-1-ア", issued_at="2026-06-03T12:00:00+09:00", **works)
+    one.fill(20_000_000)
+    begun = one.now = japan(2026, 6, 10, 0, 30)
+    planner = Planner(Schedule(("00:30",), "Asia/Tokyo"), one.box.state)
+    collecting = Collecting(one.box, PlannedRun(planner, begun, (one.source_id,)))
+    stopped = lambda: one.box.contract.against(Action.UPLOAD) is not None  # noqa: E731 - as the keeper stops a job
+    ends = [do_job(one.box, request, lambda _: None, stopped)[1] for request in collecting.requests()]
+    assert [end.outcome for end in ends] == [Outcome.DONE, Outcome.CANCELLED], "the vault has it"
+    collecting.ended("", ends)
+    (slot,) = one.box.state.slots("backup")
+    assert (slot.outcome.value, slot.cause, slot.clause) == ("missed_no_recollect", "operational_suspension", "18-1-ウ")
+    assert server.unfinished_bytes == 0, "its parts are taken away"
+    assert not any(key.startswith("box/snapshots/") for key in server.objects)
+    assert one.run(japan(2026, 6, 11, 2))[1] == "done"

@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.box import Box
 from appliance.capacity import CapacityExceeded, GatedStorage
+from appliance.contract.collection import largest_object
 from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.held import that_stay
 from appliance.daemon.instance import vault_job
@@ -40,6 +41,7 @@ def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled
                 vault,
                 cloud,
                 removed=lost.look(vault, cloud.ledger.objects()),
+                largest=largest_object(box.contract.terms),
                 forgotten=forgotten.ids,
                 together=lambda: _cloud_lock(box, cloud),
                 alone=lambda: _cloud_lock(box, cloud, exclusive=True),
