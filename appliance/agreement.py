@@ -23,7 +23,7 @@ from appliance.contract.box_state import (
     unsaid,
 )
 from appliance.contract.capacity import Figures, findings, held_by_provider
-from appliance.contract.collection import network_findings
+from appliance.contract.collection import network_findings, permitted_ports
 from appliance.contract.consistent import agreed_profile, capacity_of, require_consistent
 from appliance.contract.directive import Amendment, Directive, MalformedDirective, Recorded
 from appliance.contract.entitlement import Entitlement, MalformedEntitlement
@@ -38,6 +38,7 @@ from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
 from appliance.matters import Matters
 from appliance.metering import Metering
+from appliance.outbound import GUARD, Permitted
 from appliance.settings import ContractSettings
 from appliance.state import State
 from appliance.supporting import Support
@@ -211,6 +212,16 @@ class Agreement:
     def all_matters(self, contract: Contract) -> tuple[Matter, ...]:
         """What is to be settled with the provider, and what was. Raises `StateError`."""
         return self.matters.known(self.directives.recorded(), contract.terms)
+
+    def guard_line(self, contract: Contract) -> None:
+        """Sees to it that nothing but what the contract lists is spoken with the cloud's host, in this process."""
+        listed = permitted_ports(contract.terms, contract.entitlement, self._cloud)
+        addresses = [entry.address for entry in contract.entitlement.hosts] if contract.entitlement is not None else []
+
+        def forbidden(host: str, port: int) -> None:
+            self.record("outbound.forbidden", {"host": host, "port": port, "clause": listed[2] if listed else ""})
+
+        GUARD.permit(Permitted(*listed) if listed is not None else None, addresses, forbidden)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Adds to the evidence. That it cannot be written stops no work; `kurabako diagnose` finds it."""

@@ -21,6 +21,7 @@ from appliance.contract.profile import ServiceProfile
 from appliance.contracted import as_contracted
 from appliance.hardware import find_board
 from appliance.hookspecs import PluginContext
+from appliance.outbound import GUARD
 from appliance.plugins import PluginManager
 from appliance.policy import KnownSource, NotCollectable, NotDesignated, Policies, ResolvedPolicy
 from appliance.protection import LettingGo
@@ -79,6 +80,7 @@ class Box:
     def close(self) -> None:
         """Closes the state, if it was opened."""
         self.line.flush()
+        GUARD.permit(None)
         if "state" in self.__dict__:
             self.state.close()
 
@@ -125,8 +127,6 @@ class Box:
         """The folders that hold the box's own data, which is never backed up: state, vault, a cloud on this machine."""
         places = (self.vault_location, self.cloud_location)
         return (self.settings.box.state_dir, *(Path(place) for place in places if place.startswith("/")))
-
-    # Contract
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -220,10 +220,10 @@ class Box:
     def raw_cloud_storage(self) -> Storage:
         """The cloud's storage as its plugin opens it: each request once. Opening contacts nobody. `NotSetUp`."""
         cloud = self.require_cloud()
+        self.agreement.guard_line(self.contract)
         limit = part_limit(self.contract.terms, cloud.part_limit)
-        options = {**cloud.options(), "part_limit": limit, "hosts": self.contract.hosts}
-        if (protection := cloud.protection) is not None:
-            options["object_lock"] = protection.object_lock(self.clock)
+        lock = {"object_lock": cloud.protection.object_lock(self.clock)} if cloud.protection is not None else {}
+        options = {**cloud.options(), **lock, "part_limit": limit, "hosts": self.contract.hosts}
         storage = self.plugins.open_storage(cloud.url, options)
         return SwitchedStorage(storage, lambda: self.transfers.require(Mode.STOPPED), self.line)
 

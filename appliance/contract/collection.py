@@ -136,6 +136,17 @@ def part_limit(terms: Terms, wanted: int) -> int:
     return wanted if terms.objects is None else min(wanted, terms.objects.single_put_max)
 
 
+def permitted_ports(
+    terms: Terms, entitlement: Entitlement | None, cloud: str
+) -> tuple[str, frozenset[int], str] | None:
+    """The cloud's host, the ports that alone may be used there, and the clause; None where the terms list none."""
+    rule = terms.network.protocols if terms.network is not None else None
+    if rule is None or not rule.listed or entitlement is None or not cloud.startswith("s3:"):
+        return None
+    host = urlsplit(cloud.removeprefix("s3:")).hostname or ""
+    return host, frozenset(int(one.rpartition(":")[2]) for one in entitlement.protocols), rule.clause
+
+
 def largest_object(terms: Terms) -> int | None:
     """The most bytes that one object may have, however it is sent; None: the terms say nothing."""
     return terms.objects.multipart_max if terms.objects is not None else None

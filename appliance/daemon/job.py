@@ -142,6 +142,7 @@ def _work(config: Path, request: str, voice: Voice, stopped: threading.Event) ->
         prepare_process()
         box = Box.open(config)
         box.line.on_sent = voice.sent
+        box.agreement.guard_line(box.contract)
         try:
             return run_job(box, decode_request(request), voice.progress, stopped.is_set)
         finally:

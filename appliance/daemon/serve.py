@@ -43,6 +43,7 @@ def serve_box(config: Path) -> None:
     try:
         witness_bad_profiles(box)
         box.require_sound()
+        box.agreement.guard_line(box.contract)
         with single_instance(box.settings.box.run_dir):
             asyncio.run(_serve(box, config))
     finally:
