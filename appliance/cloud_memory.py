@@ -14,6 +14,7 @@ from appliance.capacity import GatedStorage
 from appliance.contract.box_state import Action
 from appliance.errors import KurabakoError
 from appliance.repository import NotARepository, Repository
+from appliance.repository.ids import CONFIG_KEY
 from appliance.state import State
 from appliance.storage.interface import AccessDenied, ObjectNotFound
 
@@ -43,7 +44,9 @@ def heed_cloud(agreement: Agreement, state: State, cloud: GatedStorage, password
     except AccessDenied as error:
         logger.warning("what the cloud remembers of the contract cannot be read: %s", error.what)
         return cloud
-    if known.strip() != document.strip() and not (known and entitlements.heed(known)):
+    # Beside a repository only: a place without one may not be the box's own any more.
+    is_ours = CONFIG_KEY in cloud.ledger.objects()
+    if known.strip() != document.strip() and not (known and entitlements.heed(known)) and is_ours:
         cloud.for_upkeep().put(NOTE, document.encode("ascii"))
     if not state.value(_RECALLED, False):
         _recall_moment(agreement, state, cloud, password())
