@@ -53,7 +53,7 @@ def announced(host: str, title: str, addresses: Iterable[str], port: int = PORT)
     if not reachable or not 0 < port < 65536:
         return None
     host = host.rstrip(".")
-    title = visible(unicodedata.normalize("NFC", title or host)).strip()[:_LONGEST_TITLE]
+    title = visible(unicodedata.normalize("NFC", title or host).strip())[:_LONGEST_TITLE].strip()
     return Announced(host if _HOST.fullmatch(host) else reachable[0], title or reachable[0], reachable, port)
 
 
