@@ -6,7 +6,9 @@ That stock restic restores from S3 with what stands on the recovery sheet shows 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import pytest
 from appliance.errors import ExitCode
 from tests.support.daemon import BoxUnderTest, Ran, fill
 from tests.support.repo_cli import objects
+from tests.support.s3 import NEEDS_CEPH, S3Server, ceph_s3
+
+__all__ = ["ceph_s3"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -129,3 +134,39 @@ def test_a_box_without_a_vault_takes_over_at_once(lost: BoxUnderTest, tmp_path: 
     assert snapshots(heir) == snapshots(lost)
     assert heir.run("restore", "latest", "--target", str(tmp_path / "restored")).code == 0
     subprocess.run(["diff", "-r", str(lost.source), f"{tmp_path / 'restored'}{lost.source}"], check=True)
+
+
+@NEEDS_CEPH
+def test_from_s3_onto_a_disk_that_is_too_small_and_onto_one_that_is_not(
+    tmp_path: Path, ceph_s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Box.make(tmp_path / "old")
+    old.use_cloud(ceph_s3)
+    fill(old.source, files=4, size=60_000)
+    old.set_up()
+    old.json("backup")
+    whole = {key: size for key, size in objects(old.vault).items() if not key.startswith("locks/")}
+    heir = Box.make(tmp_path / "new")
+    heir.folders = [old.source]
+    heir.use_cloud(ceph_s3, old.tables["cloud"]["url"].split("/")[3])
+    key = old.folder / "secrets" / "password"
+    needed = sum(whole.values())
+
+    with monkeypatch.context() as small:
+        small.setattr(shutil, "disk_usage", lambda _: _Disk(free=needed - 1))
+        refused = heir.json("setup", "--from-cloud", "--recovery-key-file", str(key), code=1)["jobs"][0]
+    assert refused["error"]["code"] == "storage.no-space"
+    assert "only" in refused["error"]["what"]
+    assert objects(heir.vault) == {}, "nothing was fetched"
+
+    with monkeypatch.context() as enough:
+        enough.setattr(shutil, "disk_usage", lambda _: _Disk(free=needed))
+        done = heir.json("setup", "--from-cloud")["jobs"][0]
+    assert (done["outcome"], done["details"]["bytes"]) == ("done", needed)
+    assert {key: size for key, size in objects(heir.vault).items() if not key.startswith("locks/")} == whole
+    assert heir.run("check", "--read-data").code == 0
+
+
+@dataclass
+class _Disk:
+    free: int

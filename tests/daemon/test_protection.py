@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.protection.places import LockedCloud
-from tests.support.daemon import BoxUnderTest, fill
+from tests.support.daemon import BoxUnderTest, Ran, fill
 from tests.support.s3 import S3Server, moto_s3
 
 __all__ = ["moto_s3"]
 
 pytestmark = pytest.mark.slow
+
+
+class Box(BoxUnderTest):
+    """Does its commands in the test's process."""
+
+    def run(self, *words: str, **_: Any) -> Ran:
+        return self.run_here(*words)
 
 
 @pytest.fixture
@@ -22,7 +30,7 @@ def cloud(moto_s3: S3Server) -> LockedCloud:
 
 @pytest.fixture
 def box(tmp_path: Path, cloud: LockedCloud) -> BoxUnderTest:
-    box = BoxUnderTest.make(tmp_path)
+    box = Box.make(tmp_path)
     box.use_cloud(cloud.server, cloud.bucket, object_lock="compliance", object_lock_days=20)
     fill(box.source, files=3, size=50_000)
     return box
