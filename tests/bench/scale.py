@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 import tempfile
 import time
@@ -114,9 +115,12 @@ WORKS: dict[str, tuple[Work, str]] = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What a work took: seconds, and the process's resident bytes before it, at most, and when it was done."""
+    """What a work took: seconds by the clock and of processors, a second process's included; and the process's resident
+    bytes before it, at most, and when it was done.
+    """
 
     seconds: float
+    cpu_seconds: float
     start_bytes: int
     peak_bytes: int
     end_bytes: int
@@ -126,12 +130,17 @@ class Figures:
 def measured(work: Work, folder: Path, shape: Shape) -> Figures:
     prepare_process()
     start_bytes = _memory("VmRSS")
-    start = time.monotonic()
+    start, start_cpu = time.monotonic(), _cpu_seconds()
     count, held = work(folder, shape)
-    seconds = time.monotonic() - start
-    figures = Figures(seconds, start_bytes, _memory("VmHWM"), _memory("VmRSS"), count)
+    seconds, cpu_seconds = time.monotonic() - start, _cpu_seconds() - start_cpu
+    figures = Figures(seconds, cpu_seconds, start_bytes, _memory("VmHWM"), _memory("VmRSS"), count)
     del held
     return figures
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _memory(field: str) -> int:
@@ -143,16 +152,16 @@ def _memory(field: str) -> int:
 def table(results: dict[int, dict[str, Figures]]) -> Iterator[str]:
     every = [*results.values()]
     first, last = every[0], every[-1]
-    parts = " | ".join(f"1/{part}: s (peak MB) | of" for part in results)
-    yield f"| work | {parts} | × time | × memory |"
+    parts = " | ".join(f"1/{part}: s (CPU s, peak MB) | of" for part in results)
+    yield f"| work | {parts} | × CPU time | × memory |"
     yield "|---|" + "---:|---|" * len(results) + "---:|---:|"
     for work in first:
         cells = [
-            f"{of.seconds:.2f} ({of.peak_bytes / 1e6:.0f}) | {of.count:,} {WORKS[work][1]}"
+            f"{of.seconds:.2f} ({of.cpu_seconds:.2f}, {of.peak_bytes / 1e6:.0f}) | {of.count:,} {WORKS[work][1]}"
             for of in (figures[work] for figures in every)
         ]
         small, full = first[work], last[work]
-        growth = f"{full.seconds / small.seconds:.1f} | {full.peak_bytes / small.peak_bytes:.1f}"
+        growth = f"{full.cpu_seconds / small.cpu_seconds:.1f} | {full.peak_bytes / small.peak_bytes:.1f}"
         yield f"| {work} | {' | '.join(cells)} | {growth} |"
     for work in ("opening", "index"):
         each = [(of.end_bytes - of.start_bytes) / of.count for by in every if (of := by.get(work))]
@@ -185,7 +194,8 @@ def main(arguments: Sequence[str]) -> None:
             results[part] = {}
             for work in options.works.split(","):
                 figures = results[part][work] = fresh.submit(measured, WORKS[work][0], folder, shape).result()
-                print(f"  {work:12} {figures.seconds:8.2f} s {figures.peak_bytes / 1e6:7.0f} MB", file=sys.stderr)
+                took = f"{figures.seconds:8.2f} s {figures.cpu_seconds:8.2f} CPU s"
+                print(f"  {work:12} {took} {figures.peak_bytes / 1e6:7.0f} MB", file=sys.stderr)
     print("\n".join(table(results)))
     if options.json:
         figures_by_part = {part: {work: asdict(of) for work, of in by.items()} for part, by in results.items()}
