@@ -106,11 +106,14 @@ class _Blobs:
         self._drawers: list[_Drawer | None] = [None] * DRAWERS
         self._few: dict[bytes, bytes] = {}
         """Records by id, one after another, that are in no drawer yet."""
+        self._waiting = 0
+        """How many records these are; any number of them may have the same id."""
 
     def add(self, blob_id: bytes, record: bytes) -> None:
         self._few[blob_id] = self._few.get(blob_id, b"") + record
+        self._waiting += 1
         self.count += 1
-        if len(self._few) > max(_FEW, self.count // 32):
+        if self._waiting > max(_FEW, self.count // 32):
             self.put_away()
 
     def add_many(self, counts: Iterable[int], records: bytearray) -> None:
@@ -131,6 +134,7 @@ class _Blobs:
         for first, portion in portions.items():
             self._drawer(first).add(b"".join(portion))
         self._few = {}
+        self._waiting = 0
 
     def find(self, blob_id: bytes) -> Iterator[bytes]:
         """Every record with this id."""

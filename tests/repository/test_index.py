@@ -126,6 +126,16 @@ def test_ids_that_begin_alike_stay_searchable(monkeypatch: pytest.MonkeyPatch) -
         assert index.locations(BlobType.DATA, blob_ids[number])[0].pack_id == number.to_bytes(32, "big")
 
 
+def test_a_pack_that_holds_one_blob_many_times_does_not_wait_for_ever() -> None:
+    index = Index()
+    count = 100_000
+    index.add_pack(bytes(32), [PackedBlob(BlobType.DATA, b"\1" * 32, at, 100, 0) for at in range(count)])
+    assert len(index._blobs[BlobType.DATA]._few) <= 1
+    assert index._blobs[BlobType.DATA]._waiting <= index_module._FEW
+    assert index.has(BlobType.DATA, b"\1" * 32)
+    assert len(index.locations(BlobType.DATA, b"\1" * 32)) == count
+
+
 def test_an_id_that_lies_across_two_records_is_not_found() -> None:
     blob_id = bytes(2) + b"\7" * 30
     index = Index()
