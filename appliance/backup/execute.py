@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from appliance.backup.beside import Beside, CollectedFolder, FolderJob
-from appliance.backup.files import Events, FileTask
+from appliance.backup.files import SMALL, Events, FileTask
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.levels import Level, next_to_share, open_inner_folders
 from appliance.backup.names import named
@@ -34,7 +34,6 @@ from appliance.backup.remote import (
     streams,
 )
 from appliance.backup.report import BackupReport
-from appliance.backup.second import SMALL
 from appliance.backup.settling import Settling, StillWritten, by_directory, look_again
 from appliance.backup.tally import Tally
 from appliance.repository import BlobType, BlobWriter, Node, Repository, decode_tree, from_datetime

@@ -22,12 +22,14 @@ from typing import NamedTuple
 from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import note_xattrs
 from appliance.backup.remote import describe, streams
-from appliance.backup.second import SMALL
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
 from appliance.repository.writer import SealedBlob
 from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile, is_remote
 from appliance.storage.interface import Buffer
 from appliance.text import T, Text
+
+SMALL = 512 << 10
+"""Files up to this size are a single chunk."""
 
 _BATCHES_UNFINISHED = 2
 _CHUNKS_IN_FLIGHT = 6

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from appliance.backup.files import SMALL
 from appliance.backup.nodes import is_same, is_unchanged, node_of, note_xattrs
 from appliance.backup.parent import nodes_of
 from appliance.repository.compression import compress_many
@@ -29,9 +30,6 @@ from appliance.sources.listing import Lister
 from appliance.sources.selection import Selection
 from appliance.sources.whole import read_whole
 from appliance.storage.interface import Buffer
-
-SMALL = 512 << 10
-"""Files up to this size are a single chunk."""
 
 _KEPT_DIRECTORIES = 16
 _FOLDER_BYTES = 4 << 20

@@ -20,7 +20,7 @@ from appliance.sources.selection import Selection
 from appliance.status.model import Outcome
 from appliance.storage.interface import Buffer
 from tests.support.backups import back_up
-from tests.support.repository import new_repository, reopen
+from tests.support.repository import NOW, new_repository, reopen
 
 
 @pytest.fixture
@@ -105,6 +105,36 @@ def test_what_changed_is_found_by_either(
     cores(monkeypatch, 1)
     assert backed_up(tree)[0] == after != before
     assert backed_up(tree, repository)[0] == after
+
+
+def test_what_a_folder_leaves_is_seen_to_here(
+    tree: Path, begun: list[SecondProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More files than are collected at once, a large one, folders in it, what is left out, what is still written to."""
+    for folder in range(4):
+        many = tree / f"蔵-{folder}" / "many"
+        (many / "below").mkdir(parents=True)
+        for number in range(1100 if folder == 1 else 3):
+            (many / f"{number}").write_bytes(b"%d" % number)
+        (many / "left.out").write_bytes(b"x")
+        (many / "large").write_bytes(bytes(600_000))
+        (many / "below" / "file").write_bytes(b"y")
+    for path in tree.rglob("*"):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    for path in tree.glob("*/many/below/file"):
+        os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+    trees = []
+    for count in (2, 1):
+        cores(monkeypatch, count)
+        source = LocalSource(tree, snapshot_path="/tree")
+        report = back_up(new_repository(), source, excludes=["*.out"], settle=1e9)
+        source.close()
+        assert report.snapshot is not None
+        unreadable = sorted(each.path for each in report.unreadable)
+        trees.append((report.snapshot.tree, report.summary.total_files_processed, unreadable))
+    assert len(begun) == 1
+    assert trees[0] == trees[1]
+    assert len(trees[0][2]) == 4
 
 
 def handed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:

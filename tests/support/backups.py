@@ -30,7 +30,9 @@ clock = ticking_clock()
 
 def back_up(repository: Repository, source: Source | Sequence[Source], **options: Any) -> BackupReport:
     """Plans and executes a backup in a fresh view of the repository, which is checked afterwards."""
-    plan_options = {name: options.pop(name) for name in ("tags", "excludes", "parent", "hostname") if name in options}
+    plan_options = {
+        name: options.pop(name) for name in ("tags", "excludes", "parent", "hostname", "settle") if name in options
+    }
     fresh = reopen(repository)
     plan = plan_backup(fresh, source, **{"hostname": "box", "now": clock, **plan_options})
     report = execute_backup(fresh, plan, source, now=clock, **options)
