@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +31,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "kadmin": ("/usr/sbin/kadmin.local", "krb5-admin-server"),
     "krb5-config": ("krb5-config", "libkrb5-dev"),
     "gcc": ("gcc", "gcc"),
+    "python-headers": (str(Path(sysconfig.get_path("include"), "Python.h")), "python3-dev"),
     "udevd": ("/lib/systemd/systemd-udevd", "udev"),
     "umockdev": ("umockdev-run", "umockdev"),
     "socat": ("socat", "socat"),

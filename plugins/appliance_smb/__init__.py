@@ -124,8 +124,11 @@ def _known(context: PluginContext, settings: SmbSettings) -> Known:
     record = record_in(context.state_dir)
     known = record.read()
     named = {server.address.server_id for server in settings.servers}
-    if named <= known.listed.keys() and (not named or time.time() - known.at < 2 * ROUND):
+    fresh = abs(time.time() - known.at) < 2 * ROUND
+    if fresh and named <= known.listed.keys():
         return known
+    if not named:
+        return Known()  # nobody listens, and what was announced then need not be there now
     known = _survey(context, settings, known)
     record.write(known)
     return known

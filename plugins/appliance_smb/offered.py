@@ -47,7 +47,7 @@ def _listed(settings: SmbSettings, known: Known) -> Iterator[FoundSource]:
         for share in listed.shares:
             yield _found(server.address.of_share(share.name), server, "", listed.why_not, share.remark)
         if not listed.shares and listed.why_not is not None:
-            yield _server(server.address.server, server.address.server, listed.why_not)
+            yield _server(server.address.server_id.removeprefix("smb://"), server.address.server, listed.why_not)
 
 
 def _announced(settings: SmbSettings, known: Known) -> Iterator[FoundSource]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 import appliance_smb
 from appliance.hookspecs import PluginContext
 from appliance.sources.interface import FoundSource, OpenOptions, SourceNotFound
-from appliance.text import add_catalogues, visible
+from appliance.text import T, add_catalogues, visible
 from appliance_smb import soap
 from appliance_smb.address import parse_server
 from appliance_smb.announced import Announced, announced, merged
 from appliance_smb.offered import offered
 from appliance_smb.own_shares import found_sources, own_shares, parse
-from appliance_smb.record import Known, Listed, ListedShare, Record
+from appliance_smb.record import Known, Listed, ListedShare, Record, record_in
 from appliance_smb.settings import SmbSettings
 
 ID = UUID(int=7)
@@ -72,6 +73,22 @@ def test_what_is_offered_says_in_both_languages_what_to_do() -> None:
     assert why_not is not None
     assert "//[fe80::2%eth0]" in why_not.render("en") and "[[smb.servers]]" in why_not.render("ja")
     assert why_not.render("ja") != why_not.render("en")
+
+
+def test_two_servers_of_one_machine_are_told_apart_when_neither_lists_its_shares() -> None:
+    named = [{"url": "smb://nas:4455", "guest": True}, {"url": "//nas", "guest": True}]
+    away = Listed(trouble=T("it does not answer").to_json())
+    known = Known((), {"smb://nas:4455": away, "smb://nas": away})
+    found = offered(SmbSettings.model_validate({"servers": named}), known)
+    assert [one.id for one in found] == ["smb-server:nas:4455", "smb-server:nas"]
+
+
+def test_what_was_announced_is_offered_as_long_as_somebody_listens(tmp_path: Path) -> None:
+    context = PluginContext({"smb": SmbSettings(own_shares=False)}, tmp_path, tmp_path)
+    heard = (Announced("nas.local", "蔵", ("10.0.0.1",)),)
+    for at, ids in ((time.time(), ["smb-server:nas.local"]), (time.time() - 86400, [])):
+        record_in(tmp_path).write(Known(heard, at=at))
+        assert [one.id for one in appliance_smb.discover_sources(context)] == ids
 
 
 def test_a_record_that_is_damaged_begins_anew(tmp_path: Path) -> None:
