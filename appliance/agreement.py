@@ -137,7 +137,7 @@ class Agreement:
         key: Callable[[], tuple[str, str] | None] = lambda: None,
     ) -> None:
         self._settings = settings
-        self._cloud = cloud
+        self.cloud = cloud
         self._state = state
         self._find_profiles = profiles
         self._begun = (state_dir / "state.db").exists
@@ -202,7 +202,7 @@ class Agreement:
         terms = profile.terms or unsaid()
         found = (
             *findings(profile, capacity, figures),
-            *network_findings(terms, entitlement, self._cloud, now),
+            *network_findings(terms, entitlement, self.cloud, now),
             *self.credentials.findings(terms, now),
         )
         standing = judge(Case(terms, entitlement, mine, now, found, clock_trusted=trusted))
@@ -215,7 +215,7 @@ class Agreement:
 
     def guard_line(self, contract: Contract) -> None:
         """Sees to it that nothing but what the contract lists is spoken with the cloud's host, in this process."""
-        listed = permitted_ports(contract.terms, contract.entitlement, self._cloud)
+        listed = permitted_ports(contract.terms, contract.entitlement, self.cloud)
         addresses = [entry.address for entry in contract.entitlement.hosts] if contract.entitlement is not None else []
 
         def forbidden(host: str, port: int) -> None:

@@ -13,8 +13,8 @@ from appliance.agreement import Agreement
 from appliance.capacity import GatedStorage
 from appliance.contract.box_state import Action
 from appliance.errors import KurabakoError
+from appliance.replication.removed import is_replaced
 from appliance.repository import NotARepository, Repository
-from appliance.repository.ids import CONFIG_KEY
 from appliance.state import State
 from appliance.storage.interface import AccessDenied, ObjectNotFound
 
@@ -25,6 +25,17 @@ NOTE = "contract/entitlement.jws"
 
 _RECALLED = "clock.recalled"
 """The state's name for whether this memory was told the newest moment that the cloud knows."""
+
+
+HAD = "cloud.had"
+"""The state's name for the snapshots that the cloud had after the last replication, and where that was."""
+
+
+def snapshots_in(state: State, location: str) -> list[str]:
+    """The keys of the snapshots that this place had when it was last replicated to."""
+    known = state.value(HAD) or {}
+    had: list[str] = known.get("snapshots", []) if known.get("location") == location else []
+    return had
 
 
 def heed_cloud(agreement: Agreement, state: State, cloud: GatedStorage, password: Callable[[], str]) -> GatedStorage:
@@ -44,9 +55,8 @@ def heed_cloud(agreement: Agreement, state: State, cloud: GatedStorage, password
     except AccessDenied as error:
         logger.warning("what the cloud remembers of the contract cannot be read: %s", error.what)
         return cloud
-    # Beside a repository only: a place without one may not be the box's own any more.
-    is_ours = CONFIG_KEY in cloud.ledger.objects()
-    if known.strip() != document.strip() and not (known and entitlements.heed(known)) and is_ours:
+    replaced = is_replaced(cloud.ledger.objects(), snapshots_in(state, agreement.cloud))
+    if known.strip() != document.strip() and not (known and entitlements.heed(known)) and not replaced:
         cloud.for_upkeep().put(NOTE, document.encode("ascii"))
     if not state.value(_RECALLED, False):
         _recall_moment(agreement, state, cloud, password())

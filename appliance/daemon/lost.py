@@ -6,11 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from appliance.box import Box
+from appliance.cloud_memory import HAD, snapshots_in
 from appliance.replication.removed import CloudReplaced, RemovedFromCloud, is_replaced, removed_from
 from appliance.repository import FileType, Repository
-
-_HAD = "cloud.had"
-"""The state's name for the snapshots that the cloud had after the last replication, and where that was."""
 
 _LISTED = 100
 
@@ -52,12 +50,10 @@ class Lost:
             return
         now = {key for key in there if key.startswith("snapshots/")}
         now |= {info.key for info in vault.list_files(FileType.SNAPSHOT)} & {*self._had()}
-        self._box.state.set_value(_HAD, {"location": self._box.cloud_location, "snapshots": sorted(now)})
+        self._box.state.set_value(HAD, {"location": self._box.cloud_location, "snapshots": sorted(now)})
 
     def _had(self) -> list[str]:
-        known = self._box.state.value(_HAD) or {}
-        had: list[str] = known.get("snapshots", []) if known.get("location") == self._box.cloud_location else []
-        return had
+        return snapshots_in(self._box.state, self._box.cloud_location)
 
     def _record(self, kind: str, facts: Mapping[str, Any]) -> None:
         told = {"location": self._box.cloud_location, "clause": self._clause, "sent_again": self._again}
