@@ -165,9 +165,8 @@ class Memory:
         if isinstance(request, (BackupJob, UpkeepJob)) and "home" in details:
             home = details["home"]
             self.measured_place(home["name"], home["location"], home, at)
-        if "protection" in details:
-            protection = details["protection"]
-            self._state.set_value(PROTECTION, protection and {**protection, "at": at.isoformat()})
+        if (protection := details.get("protection")) is not None:
+            self._state.set_value(PROTECTION, {**protection, "at": at.isoformat()})
         if isinstance(request, ReplicateJob) and "cloud" in details:
             cloud = details["cloud"]
             self.measured_place("cloud", cloud["location"], cloud, at)

@@ -21,7 +21,8 @@ def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
         todo = T("To end it at once, type: kurabako support end")
         yield Problem("support.allowed", Severity.INFO, allowed, box.clock(), todo=todo)
     yield from alarm_problems(box.state)
-    yield from _protection_problems(memory)
+    if box.settings.cloud is not None and box.settings.cloud.object_lock is not None:
+        yield from _protection_problems(memory)
     kept_back = memory.kept_back()
     if kept_back is not None:
         error, at = kept_back

@@ -68,7 +68,8 @@ class ProtectionPlan:
 
     `extend` are protected anew, `until` the new date. `free` go for good: first versions, then the markers above them.
     `waiting` go once their dates are over. `deleted` are markers, and `replaced` versions with other bytes, that
-    somebody else put over files of the repository. `dates` is all that is known now, to be remembered.
+    somebody else put over files of the repository. `let_go` are the keys that the box deleted and that are hidden now,
+    `dates` all that is known: both are to be remembered.
     """
 
     until: datetime
@@ -78,6 +79,7 @@ class ProtectionPlan:
     deleted: tuple[Version, ...] = ()
     replaced: tuple[Version, ...] = ()
     files: int = 0
+    let_go: frozenset[str] = frozenset()
     dates: dict[tuple[str, str], datetime | None] = field(default_factory=dict, repr=False)
 
     @property

@@ -55,6 +55,7 @@ def plan_protection(
         deleted=tuple(sorting.deleted),
         replaced=tuple(sorting.replaced),
         files=len(sorting.keep),
+        let_go=frozenset(sorting.hidden),
         dates=dates,
     )
 
@@ -65,6 +66,7 @@ class _Sorting:
     def __init__(self, cloud: Storage, let_go: Collection[str]) -> None:
         self.cloud = cloud
         self.let_go = let_go
+        self.hidden: set[str] = set()
         self.keep: list[Version] = []
         self.going: list[Version] = []
         self.locks: list[Version] = []
@@ -81,6 +83,7 @@ class _Sorting:
             self.locks += older
             self.markers += markers
         elif latest.marker and key in self.let_go:
+            self.hidden.add(key)
             self.going += older
             self.markers += markers
         elif latest.marker:

@@ -65,6 +65,9 @@ def test_what_was_deleted_by_others_comes_back_without_being_sent_again(box: Box
     assert second["details"]["files"] == 0, "nothing was sent"
     assert cloud.stored() == stored == second["details"]["capacity"]["used_bytes"]
     assert "protection.brought-back" in problems(box)
+    record = box.folder / "record"
+    assert box.run("evidence", "export", str(record)).code == 0
+    assert "cloud.brought-back" in record.read_text()
     assert box.json("check", "--cloud", "--read-data")["jobs"][0]["details"]["ok"] is True
     box.json("replicate")
     assert "protection.brought-back" not in problems(box)

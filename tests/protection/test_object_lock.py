@@ -150,6 +150,18 @@ def test_what_somebody_else_deleted_never_goes_by_itself(server: S3Server) -> No
     assert len(read_everything(cloud.storage)) == 2
 
 
+def test_what_the_box_deleted_and_stored_again_is_its_own_no_more(server: S3Server) -> None:
+    _, cloud = filled(server)
+    snapshot = next(info.key for info in cloud.storage.list("snapshots"))
+    content = cloud.storage.get(snapshot)
+    cloud.storage.delete(snapshot)
+    assert cloud.plan().let_go == {snapshot}
+    cloud.storage.put(snapshot, content)
+    cloud.let_go = set(cloud.plan().let_go)
+    cloud.s3.delete_object(Bucket=cloud.bucket, Key=f"box/{snapshot}")
+    assert [marker.key for marker in cloud.plan().deleted] == [snapshot]
+
+
 def test_what_somebody_else_overwrote_is_seen_and_protected(server: S3Server) -> None:
     _, cloud = filled(server)
     pack = next(info.key for info in cloud.storage.list("data"))

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.box import Box
 from appliance.capacity import GatedStorage
 from appliance.daemon.jobs import error_to_json
+from appliance.daemon.work.common import LISTED
 from appliance.errors import KurabakoError
 from appliance.protection import (
     ProtectionPlan,
@@ -48,6 +49,9 @@ def bring_back(box: Box, vault: Repository, on_progress: Callable[[Progress], No
     with closing(box.reached_cloud()) as cloud:
         plan = plan_undelete(cloud, lambda version: version.marker and version.key in here)
         execute_undelete(plan, cloud, on_progress=on_progress)
+    if plan.below:
+        keys = sorted(version.key for version in plan.below)
+        box.agreement.record("cloud.brought-back", {"files": len(keys), "keys": keys[:LISTED]})
     return len(plan.below)
 
 
@@ -67,9 +71,8 @@ def protect(
         report = execute_protection(plan, cloud, rules, on_progress=on_progress, cancelled=is_cancelled)
     except KurabakoError as error:
         return {"error": error_to_json(error)}, 0
-    still_there = {each.version.key for each in plan.waiting} | {marker.key for marker in plan.free if marker.marker}
-    let_go = box.state.let_go(box.cloud_location) & still_there
-    box.state.note_protected(box.cloud_location, report.dates, let_go)
+    # A key that is stored again is let go no more: if it is deleted next time, somebody else did it.
+    box.state.note_protected(box.cloud_location, report.dates, plan.let_go)
     return {"error": None, **_figures(plan, report)}, report.bytes_freed
 
 

@@ -53,8 +53,10 @@ def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled
             lost.note(vault, there_now)
             if report.carried:
                 forgotten.carried({file_name(key) for key in there_now if key.startswith("snapshots/")})
-            protection, freed = protect(box, cloud, on_progress, is_cancelled)
-            report = replace(report, bytes_freed=report.bytes_freed + freed)
+            protection = None
+            if report.problem is None:
+                protection, freed = protect(box, cloud, on_progress, is_cancelled)
+                report = replace(report, bytes_freed=report.bytes_freed + freed)
             capacity = usage_of(box, cloud, vault)
             there = {"location": box.cloud_location, **measure(cloud)}
     if protection is not None:
