@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from appliance.text import T
 
 if TYPE_CHECKING:
     from appliance.box import Box
+    from appliance.cli.output import Printer
     from appliance.repository import Repository
 
 DryRunOption = Annotated[
@@ -65,10 +67,11 @@ def forget(
             pruned = plan_box_prune(box, repository, without=plan.ids) if and_prune else None
         document = {"dry_run": True, "groups": groups_document(plan), "forget": sorted(plan.ids)}
         document |= {"unique_bytes": plan.unique_bytes, "prune": prune_document(pruned, None) if pruned else None}
-        out.document(document)
+        out.document({**document, **_free_at(box)})
         tell_forgotten(out, plan, box.zone, dry_run=True)
         if pruned is not None:
             tell_pruned(out, pruned, None)
+            _tell_free_at(out, box)
 
 
 def prune(context: typer.Context, dry_run: DryRunOption = False, as_json: JsonOption = False) -> None:
@@ -85,8 +88,9 @@ def prune(context: typer.Context, dry_run: DryRunOption = False, as_json: JsonOp
 
         with _looked_at(box) as repository:
             plan = plan_box_prune(box, repository)
-        out.document({"dry_run": True, **prune_document(plan, None)})
+        out.document({"dry_run": True, **prune_document(plan, None), **_free_at(box)})
         tell_pruned(out, plan, None)
+        _tell_free_at(out, box)
 
 
 def make_room(
@@ -106,6 +110,18 @@ def make_room(
     wanted = parsed(parse_size, size, "BYTES")
     with opened_box(context) as box, _looked_at(box) as repository:
         tell_room(printer(context, as_json), plan_box_room(box, repository, wanted, keep_last), box.zone)
+
+
+def _free_at(box: Box) -> dict[str, str]:
+    """When the cloud has the room of what goes now, at the latest, if it protects its files."""
+    rules = box.settings.cloud.protection if box.settings.cloud is not None else None
+    return {} if rules is None else {"cloud_free_at": rules.until(box.clock()).isoformat()}
+
+
+def _tell_free_at(out: Printer, box: Box) -> None:
+    for moment in _free_at(box).values():
+        day = f"{datetime.fromisoformat(moment).astimezone(box.zone):%Y-%m-%d %H:%M}"
+        out.say(T("The cloud protects what goes: there its room is free on {moment} at the latest.", moment=day))
 
 
 @contextmanager
