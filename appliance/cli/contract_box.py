@@ -156,6 +156,8 @@ def _capacity(contract: Contract) -> Text:
             granted=format_size(granted),
             **figures,
         )
+    if contract.reserve == 0:
+        return T("Capacity: {capacity}, as the provider signed", capacity=figures["capacity"])
     return T("Capacity: {capacity}, as the provider signed; {reserve} of it kept back for upkeep", **figures)
 
 
@@ -203,6 +205,11 @@ def _entitlement(entitlement: Entitlement) -> Iterator[Text]:
     if one.backup_window is not None:
         window = one.backup_window
         yield T("Backup window: {starts} – {ends}", starts=f"{window.starts:%H:%M}", ends=f"{window.ends:%H:%M}")
+    if one.delivered_on is not None:
+        yield T("Delivered on: {date}", date=one.delivered_on.isoformat())
+    if one.cloud_arranged_by is not None:
+        who = T("the provider") if one.cloud_arranged_by == "provider" else T("the customer")
+        yield T("The cloud was arranged by: {who}", who=who)
     for fee in one.fees:
         since = fee.effective_on.isoformat()
         yield T("Fee ({kind}): {amount} yen from {day}", kind=_FEES[fee.kind], amount=f"{fee.amount:,}", day=since)

@@ -92,17 +92,23 @@ def _what(entry: Entry) -> Text:
         case Date.ACCEPTANCE:
             return T("Last day to report defects of the delivery; to be safe, {safe}", safe=_safe(entry))
         case Date.NOTICE_AGAINST_RENEWAL:
-            if entry.practical is not None and entry.practical != entry.safe:
-                return T(
-                    "Last day for the written notice against renewal after {end}; to be safe, {safe}, and on a "
-                    "business day, {practical}",
-                    end=concerns,
-                    safe=_safe(entry),
-                    practical=entry.practical.isoformat(),
-                )
-            return T(
-                "Last day for a notice against renewal after {end}; to be safe, {safe}", end=concerns, safe=_safe(entry)
-            )
+            return _notice(entry, concerns)
+
+
+def _notice(entry: Entry, end: str) -> Text:
+    """The deadline, and the day to go by where that is an earlier one."""
+    written = entry.practical is not None
+    last = (
+        T("Last day for the written notice against renewal after {end}", end=end)
+        if written
+        else T("Last day for a notice against renewal after {end}", end=end)
+    )
+    act_by = min(day for day in (entry.practical, entry.safe, entry.on) if day is not None)
+    if act_by == entry.on:
+        return last
+    if written and act_by == entry.practical:
+        return T("{what}; it must arrive on a business day, so by {day}", what=last, day=act_by.isoformat())
+    return T("{what}; to be safe, by {day}", what=last, day=act_by.isoformat())
 
 
 def _safe(entry: Entry) -> str:
