@@ -14,7 +14,7 @@ from appliance.contract.clock import ClockUntrusted
 from appliance.contract.directive import KIND, Amendment, Directive, Recorded, parse
 from appliance.contract.effect import Irregularity, contract_day, effective_at, irregularities
 from appliance.contract.signature import verify
-from appliance.contract.taking import Replayed, require_takeable
+from appliance.contract.taking import Replayed, Signed, require_takeable
 from appliance.contract.terms import Terms
 from appliance.entitlements import KEPT_OF_REFUSED, KeyFileUnusable, read_provider_key
 from appliance.errors import KurabakoError
@@ -85,8 +85,8 @@ class Directives:
     def take(self, document: str, way: str) -> Taken:
         """Records a signed directive that came by `way`. What is refused changes nothing and is kept as evidence.
 
-        Raises what is wrong with it: `SignatureRefused`, `MalformedDirective`, `ForAnotherBox`, `Replayed`, `Outdated`,
-        `TooEarly`, `TooLate`, `ClockUntrusted`, `KeyFileUnusable`.
+        Raises what is wrong with it: `SignatureRefused`, `MalformedDirective`, `WrongBox`, `Replayed`, `Older`,
+        `NotYetValid`, `Expired`, `ClockUntrusted`, `KeyFileUnusable`.
         """
         document = document.strip()
         try:
@@ -148,6 +148,7 @@ class Directives:
         remembered = self._remembered()
         if any(one.document == document for one in remembered):
             raise Replayed(
+                Signed.DIRECTIVE,
                 T("This directive, number {number}, was taken already.", number=directive.number),
                 T("Nothing is to be done."),
             )

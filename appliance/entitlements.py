@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from appliance.contract.clock import ClockUntrusted, is_trusted, untrusted
-from appliance.contract.entitlement import KIND, Entitlement, parse, require_for, require_installable
+from appliance.contract.entitlement import KIND, Entitlement, parse
 from appliance.contract.signature import LARGEST, public_part, verify
+from appliance.contract.taking import require_for, require_installable
 from appliance.errors import KurabakoError
 from appliance.state import State
 from appliance.text import T

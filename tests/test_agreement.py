@@ -13,9 +13,10 @@ import pytest
 
 from appliance.agreement import UnknownProfile
 from appliance.contract.clock import ClockUntrusted
-from appliance.contract.entitlement import Expired, MalformedEntitlement, NotYetValid, Older, WrongBox
+from appliance.contract.entitlement import MalformedEntitlement
 from appliance.contract.profile import Meter, ServiceProfile
 from appliance.contract.signature import SignatureRefused
+from appliance.contract.taking import Expired, NotTaken, NotYetValid, Older, WrongBox
 from appliance.entitlements import EntitlementUnusable, KeyFileUnusable, NoEntitlement
 from appliance.errors import KurabakoError
 from appliance.identity import NoIdentity, box_id
@@ -99,12 +100,14 @@ def test_what_is_refused_changes_nothing_and_is_kept_as_evidence(
     place.agreement().entitlements.install(place.provider.signed(serial=5, capacity="7 GB"))
     before = place.agreement().contract
     document = place.provider.signed(**changes)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         place.agreement().entitlements.install(document)
+    if isinstance(caught.value, NotTaken):
+        assert caught.value.code == f"contract.{caught.value.reason}"
     assert place.agreement().contract == before
     assert place.kinds() == ["entitlement.installed", "entitlement.refused"]
     kept = json.loads((place.folder / "evidence.jsonl").read_bytes().splitlines()[-1])["payload"]
-    assert (kept["code"], kept["document"]) == (error.code, document)
+    assert (kept["code"], kept["document"]) == (caught.value.code, document)
 
 
 def test_a_strangers_and_an_altered_entitlement_are_refused(place: Place, tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ import pytest
 from appliance.contract.box_state import Action, BoxState
 from appliance.contract.clock import ClockUntrusted
 from appliance.contract.directive import MalformedDirective
-from appliance.contract.entitlement import Older
 from appliance.contract.files import load_profiles
 from appliance.contract.signature import SignatureRefused, new_key_pair, sign
-from appliance.contract.taking import ForAnotherBox, Outdated, Replayed, TooLate
+from appliance.contract.taking import Expired, NotTaken, Older, Replayed, WrongBox
 from appliance.entitlements import EntitlementUnusable, KeyFileUnusable
 from appliance.errors import KurabakoError
 from appliance_services import PROFILES
@@ -37,11 +36,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 def refused(place: Place, document: str, kind: type[KurabakoError]) -> None:
     """That the document is refused, that nothing changes, and that it is kept as evidence."""
     before = place.agreement().directives.recorded(), place.agreement().contract
-    with pytest.raises(kind):
+    with pytest.raises(kind) as caught:
         place.agreement().directives.take(document, "test")
+    if isinstance(caught.value, NotTaken):
+        assert caught.value.code == f"directive.{caught.value.reason}"
     assert (place.agreement().directives.recorded(), place.agreement().contract) == before
     last = place.evidence()[-1]
-    assert (last["kind"], last["payload"]["code"]) == ("directive.refused", kind.code)
+    assert (last["kind"], last["payload"]["code"]) == ("directive.refused", caught.value.code)
     assert document.strip().startswith(last["payload"]["document"])
 
 
@@ -61,12 +62,12 @@ def test_what_is_replayed_older_foreign_forged_altered_or_late_is_refused(place:
     good = make("notice", number=5)
     place.agreement().directives.take(good, "test")
     refused(place, good, Replayed)
-    refused(place, make("termination", number=5), Outdated)
-    refused(place, make("termination", number=4), Outdated)
-    refused(place, make("termination", number=6, box="0" * 32), ForAnotherBox)
-    refused(place, make("termination", number=6, contract_id="C-0"), ForAnotherBox)
+    refused(place, make("termination", number=5), Older)
+    refused(place, make("termination", number=4), Older)
+    refused(place, make("termination", number=6, box="0" * 32), WrongBox)
+    refused(place, make("termination", number=6, contract_id="C-0"), WrongBox)
     until = (place.now - HOUR).isoformat()
-    refused(place, make("termination", number=6, valid_until=until), TooLate)
+    refused(place, make("termination", number=6, valid_until=until), Expired)
     next_one = make("termination", number=6)
     head, payload, signature = next_one.split(".")
     refused(place, f"{head}.{payload[:-2]}{'AA' if payload[-2:] != 'AA' else 'BB'}.{signature}", SignatureRefused)
@@ -126,7 +127,7 @@ def test_a_lost_memory_is_told_by_the_evidence(place: Place) -> None:
     assert (contract.capacity, contract.standing.state) == (200 * GB, BoxState.SUSPENDED_PROVISION)
     with pytest.raises(Older):
         place.agreement().entitlements.install(older)
-    refused(place, place.provider.directive("notice", number=1), Outdated)
+    refused(place, place.provider.directive("notice", number=1), Older)
     (place.folder / "entitlement.jws").write_text(older)
     for file in place.folder.glob("state.db*"):
         file.unlink()

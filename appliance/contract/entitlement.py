@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -33,14 +32,10 @@ from appliance.contract.document import (
     read_object,
     validated,
 )
-from appliance.errors import KurabakoError
 from appliance.text import T, Text
 
 KIND = "kurabako-entitlement+jws"
 """The JWS type, so that no other document of the provider can be taken for an entitlement."""
-
-TOLERANCE = timedelta(minutes=5)
-"""How far the provider's clock and the box's may be apart."""
 
 
 Mail = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
@@ -187,39 +182,6 @@ class MalformedEntitlement(Malformed):
         super().__init__(T("The entitlement cannot be used: {mistakes}.", mistakes=joined(mistakes)), mistakes)
 
 
-class EntitlementRefused(KurabakoError):
-    """A sound entitlement that this box does not take, or not now."""
-
-    code = "contract.refused"
-
-    def __init__(self, what: Text, todo: Text) -> None:
-        super().__init__(what, safe=T("Nothing was changed."), todo=todo)
-
-
-class WrongBox(EntitlementRefused):
-    """It is another box's."""
-
-    code = "contract.wrong-box"
-
-
-class Expired(EntitlementRefused):
-    """It should have been installed earlier."""
-
-    code = "contract.expired"
-
-
-class NotYetValid(EntitlementRefused):
-    """It is not to be installed yet, or the box's clock is slow."""
-
-    code = "contract.not-yet-valid"
-
-
-class Older(EntitlementRefused):
-    """A newer one is, or was, in force."""
-
-    code = "contract.older"
-
-
 def parse(document: bytes | str) -> Entitlement:
     """The entitlement that a JSON document says. Raises `MalformedEntitlement` with the mistakes in it."""
     try:
@@ -234,40 +196,3 @@ def validate(data: object) -> Entitlement:
         return validated(Entitlement, data)
     except Mistaken as error:
         raise MalformedEntitlement(*error.mistakes) from None
-
-
-def require_for(entitlement: Entitlement, box: str) -> None:
-    """Raises `WrongBox` unless the entitlement is for the box with this ID."""
-    if entitlement.box != box:
-        raise WrongBox(
-            T("This entitlement is for another box, {theirs}; this one is {ours}.", theirs=entitlement.box, ours=box),
-            T("Ask your service provider for the entitlement of this box."),
-        )
-
-
-def require_installable(entitlement: Entitlement, now: datetime, highest_serial: int) -> None:
-    """Raises `Expired`, `NotYetValid` or `Older` unless it may be put in force at `now`, a moment that is trusted."""
-    if entitlement.serial <= highest_serial:
-        raise Older(
-            T(
-                "This entitlement has the number {serial}, but number {highest} was already installed.",
-                serial=entitlement.serial,
-                highest=highest_serial,
-            ),
-            T("Ask your service provider for an entitlement with a higher number."),
-        )
-    begins = max(entitlement.issued_at, entitlement.valid_from or entitlement.issued_at)
-    if begins - now > TOLERANCE:
-        raise NotYetValid(
-            T("This entitlement is valid from {moment} on; now it is {now}.", moment=_shown(begins), now=_shown(now)),
-            T("Check the box's clock; if it is right, install the entitlement at that time."),
-        )
-    if entitlement.valid_until is not None and now - entitlement.valid_until > TOLERANCE:
-        raise Expired(
-            T("This entitlement could be installed until {moment} only.", moment=_shown(entitlement.valid_until)),
-            T("Ask your service provider to sign it anew."),
-        )
-
-
-def _shown(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,10 +1,17 @@
-"""When a box takes a directive: it is this box's, the next one, and in time."""
+"""When a box takes a document that its provider signed: it is this box's, the next one, and in time.
+
+The same for every kind of document; an error's code begins with the kind's own word (`contract.older`,
+`directive.older`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from appliance.contract.directive import Directive
+from appliance.contract.entitlement import Entitlement
 from appliance.errors import KurabakoError
 from appliance.text import T, Text
 
@@ -12,57 +19,87 @@ TOLERANCE = timedelta(minutes=5)
 """How far the provider's clock and the box's may be apart."""
 
 
-class DirectiveRefused(KurabakoError):
-    """A sound directive that this box does not take, or not now."""
+class Signed(StrEnum):
+    """The kinds of signed documents, by the first word of their errors' codes."""
 
-    code = "directive.refused"
+    ENTITLEMENT = "contract"
+    DIRECTIVE = "directive"
 
-    def __init__(self, what: Text, todo: Text) -> None:
+
+_NAMES = {Signed.ENTITLEMENT: T("entitlement"), Signed.DIRECTIVE: T("directive")}
+
+
+class NotTaken(KurabakoError):
+    """A sound document that this box does not take, or not now."""
+
+    reason = "refused"
+
+    def __init__(self, kind: Signed, what: Text, todo: Text) -> None:
         super().__init__(what, safe=T("Nothing was changed."), todo=todo)
+        self.code = f"{kind.value}.{self.reason}"
 
 
-class ForAnotherBox(DirectiveRefused):
+class WrongBox(NotTaken):
     """It is another box's, or of another contract."""
 
-    code = "directive.wrong-box"
+    reason = "wrong-box"
 
 
-class Replayed(DirectiveRefused):
-    """This very message was taken before."""
+class Replayed(NotTaken):
+    """This very document was taken before."""
 
-    code = "directive.replayed"
-
-
-class Outdated(DirectiveRefused):
-    """A later one was taken before."""
-
-    code = "directive.older"
+    reason = "replayed"
 
 
-class TooLate(DirectiveRefused):
+class Older(NotTaken):
+    """A later one is, or was, taken."""
+
+    reason = "older"
+
+
+class NotYetValid(NotTaken):
+    """It is not to be taken yet, or the box's clock is slow."""
+
+    reason = "not-yet-valid"
+
+
+class Expired(NotTaken):
     """It should have arrived earlier."""
 
-    code = "directive.expired"
+    reason = "expired"
 
 
-class TooEarly(DirectiveRefused):
-    """It was issued in the future, or the box's clock is slow."""
+@dataclass(frozen=True)
+class _Paper:
+    """What a document says about who takes it, and when."""
 
-    code = "directive.not-yet-valid"
+    kind: Signed
+    box: str
+    number: int
+    begins: datetime
+    until: datetime | None
+
+
+def require_for(entitlement: Entitlement, box: str) -> None:
+    """Raises `WrongBox` unless the entitlement is for the box with this ID."""
+    _require_box(_paper(entitlement), box)
+
+
+def require_installable(entitlement: Entitlement, now: datetime, highest_serial: int) -> None:
+    """Raises `Expired`, `NotYetValid` or `Older` unless it may be put in force at `now`, a moment that is trusted."""
+    _require_next(_paper(entitlement), now, highest_serial)
 
 
 def require_takeable(directive: Directive, box: str, contract_id: str | None, now: datetime, highest: int) -> None:
-    """Raises `ForAnotherBox`, `Outdated`, `TooEarly` or `TooLate` unless a box takes it at `now`, a trusted moment.
+    """Raises `WrongBox`, `Older`, `NotYetValid` or `Expired` unless a box takes it at `now`, a trusted moment.
 
     `contract_id` is that of the entitlement in force (None: there is none yet), `highest` the highest number taken.
     """
-    if directive.box != box:
-        raise ForAnotherBox(
-            T("This directive is for another box, {theirs}; this one is {ours}.", theirs=directive.box, ours=box),
-            T("Ask your service provider for the directive of this box."),
-        )
+    paper = _Paper(Signed.DIRECTIVE, directive.box, directive.number, directive.issued_at, directive.valid_until)
+    _require_box(paper, box)
     if contract_id is not None and directive.contract_id != contract_id:
-        raise ForAnotherBox(
+        raise WrongBox(
+            Signed.DIRECTIVE,
             T(
                 "This directive is about the contract {theirs}; this box keeps the contract {ours}.",
                 theirs=directive.contract_id,
@@ -70,27 +107,54 @@ def require_takeable(directive: Directive, box: str, contract_id: str | None, no
             ),
             T("Ask your service provider which contract is right; a new entitlement changes the contract."),
         )
-    if directive.number <= highest:
-        raise Outdated(
+    _require_next(paper, now, highest)
+
+
+def _paper(entitlement: Entitlement) -> _Paper:
+    begins = max(entitlement.issued_at, entitlement.valid_from or entitlement.issued_at)
+    return _Paper(Signed.ENTITLEMENT, entitlement.box, entitlement.serial, begins, entitlement.valid_until)
+
+
+def _require_box(paper: _Paper, box: str) -> None:
+    if paper.box == box:
+        return
+    name = _NAMES[paper.kind]
+    raise WrongBox(
+        paper.kind,
+        T(
+            "This {document} is for another box, {theirs}; this one is {ours}.",
+            document=name,
+            theirs=paper.box,
+            ours=box,
+        ),
+        T("Ask your service provider for the {document} of this box.", document=name),
+    )
+
+
+def _require_next(paper: _Paper, now: datetime, highest: int) -> None:
+    name = _NAMES[paper.kind]
+    if paper.number <= highest:
+        raise Older(
+            paper.kind,
             T(
-                "This directive has the number {number}, but number {highest} was already taken.",
-                number=directive.number,
+                "This {document} has the number {number}, but number {highest} was already taken.",
+                document=name,
+                number=paper.number,
                 highest=highest,
             ),
-            T("Ask your service provider for a directive with a higher number."),
+            T("Ask your service provider for one with a higher number."),
         )
-    if directive.issued_at - now > TOLERANCE:
-        raise TooEarly(
-            T(
-                "This directive was issued at {moment}; now it is {now}.",
-                moment=_shown(directive.issued_at),
-                now=_shown(now),
-            ),
-            T("Check the box's clock; if it is right, ask your service provider."),
+    if paper.begins - now > TOLERANCE:
+        moments = {"moment": _shown(paper.begins), "now": _shown(now)}
+        raise NotYetValid(
+            paper.kind,
+            T("This {document} is valid from {moment} on; now it is {now}.", document=name, **moments),
+            T("Check the box's clock; if it is right, try again at that time."),
         )
-    if directive.valid_until is not None and now - directive.valid_until > TOLERANCE:
-        raise TooLate(
-            T("This directive could be taken until {moment} only.", moment=_shown(directive.valid_until)),
+    if paper.until is not None and now - paper.until > TOLERANCE:
+        raise Expired(
+            paper.kind,
+            T("This {document} could be taken until {moment} only.", document=name, moment=_shown(paper.until)),
             T("Ask your service provider to sign it anew."),
         )
 

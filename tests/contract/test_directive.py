@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.contract.directive import KINDS, MalformedDirective, parse, validate
-from appliance.contract.taking import TOLERANCE, ForAnotherBox, Outdated, TooEarly, TooLate, require_takeable
+from appliance.contract.taking import TOLERANCE, Expired, NotYetValid, Older, WrongBox, require_takeable
 from tests.support.contract import BOX, directive_fields
 
 NOW = datetime(2026, 5, 20, tzinfo=UTC)
@@ -78,16 +78,16 @@ def test_a_box_takes_its_own_next_message() -> None:
 
 
 def test_what_is_not_for_this_box_or_not_for_now_is_refused() -> None:
-    with pytest.raises(ForAnotherBox):
+    with pytest.raises(WrongBox):
         take(box="0" * 32)
-    with pytest.raises(ForAnotherBox):
+    with pytest.raises(WrongBox):
         take(contract="C-9")
     for number in (6, 7):
-        with pytest.raises(Outdated):
+        with pytest.raises(Older):
             take(highest=7, number=number)
-    with pytest.raises(TooEarly):
+    with pytest.raises(NotYetValid):
         take(NOW - TOLERANCE - timedelta(seconds=1))
     until = NOW + timedelta(hours=1)
     take(until, valid_until=until.isoformat())
-    with pytest.raises(TooLate):
+    with pytest.raises(Expired):
         take(until + TOLERANCE + timedelta(seconds=1), valid_until=until.isoformat())

@@ -11,19 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.contract.clock import SETBACK, UNSET_BEFORE, is_trusted, untrusted
-from appliance.contract.entitlement import (
-    TOLERANCE,
-    Entitlement,
-    Expired,
-    MalformedEntitlement,
-    NotYetValid,
-    Older,
-    WrongBox,
-    parse,
-    require_for,
-    require_installable,
-    validate,
-)
+from appliance.contract.entitlement import Entitlement, MalformedEntitlement, parse, validate
+from appliance.contract.taking import TOLERANCE, Expired, NotYetValid, Older, WrongBox, require_for, require_installable
 from tests.support.contract import BOX, fields
 
 NOW = datetime(2026, 5, 20, tzinfo=UTC)
