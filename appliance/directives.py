@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from appliance.contract.effect import Irregularity, contract_day, effective_at, 
 from appliance.contract.signature import verify
 from appliance.contract.taking import Replayed, Signed, require_takeable
 from appliance.contract.terms import Terms
-from appliance.entitlements import KEPT_OF_REFUSED, KeyFileUnusable, read_provider_key
+from appliance.entitlements import KeyFileUnusable, digest_of, read_provider_key, refusal_of
 from appliance.errors import KurabakoError
 from appliance.state import DirectiveRecord, State
 from appliance.text import T
@@ -96,7 +95,7 @@ class Directives:
             raise
         recorded = Recorded(directive, self._clock(), way)
         taken = self._taken(recorded)
-        self._record(TAKEN, taken_to_json(taken) | {"sha256": _digest(document), "document": document})
+        self._record(TAKEN, taken_to_json(taken) | {"sha256": digest_of(document), "document": document})
         self._state().add_directive(DirectiveRecord(directive.number, document, recorded.received_at, way))
         logger.info("directive %d (%s) was taken, by %s", directive.number, directive.kind, way)
         return taken
@@ -106,7 +105,7 @@ class Directives:
         document = document.strip()
         if any(one.document == document for one in self._remembered()):
             return True
-        return _digest(document) in self._state().value(_REFUSED_BEFORE, [])
+        return digest_of(document) in self._state().value(_REFUSED_BEFORE, [])
 
     def recorded(self) -> tuple[Recorded, ...]:
         """Every directive that was taken and is as it was signed, by number. Raises `KeyFileUnusable`, `StateError`."""
@@ -167,14 +166,11 @@ class Directives:
         return known
 
     def _refused(self, document: str, way: str, error: KurabakoError) -> None:
-        digest = _digest(document)
-        kept = document[:KEPT_OF_REFUSED].encode("utf-8", "backslashreplace").decode()
-        why = str(error.what)[:KEPT_OF_REFUSED]
-        self._record(REFUSED, {"way": way, "code": error.code, "why": why, "sha256": digest, "document": kept})
+        self._record(REFUSED, {"way": way, **refusal_of(document, error)})
         # A clock or a key that is wrong today may be right tomorrow; then the same document is welcome.
         if not isinstance(error, (ClockUntrusted, KeyFileUnusable)):
             before = self._state().value(_REFUSED_BEFORE, [])
-            self._state().set_value(_REFUSED_BEFORE, [*before, digest][-_REMEMBERED:])
+            self._state().set_value(_REFUSED_BEFORE, [*before, digest_of(document)][-_REMEMBERED:])
 
     def _remembered(self) -> tuple[DirectiveRecord, ...]:
         """What the memory has; a new memory is first told what the evidence knows of an earlier one."""
@@ -206,7 +202,3 @@ def taken_to_json(taken: Taken) -> dict[str, Any]:
         "contract_from": taken.contract_from.isoformat() if taken.contract_from else None,
         "irregular": [{"field": one.field, "why": str(one.why), "clause": one.clause} for one in taken.irregular],
     }
-
-
-def _digest(document: str) -> str:
-    return hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()

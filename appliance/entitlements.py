@@ -150,15 +150,11 @@ class Entitlements:
         `MalformedEntitlement`, `WrongBox`, `Older`, `Expired`, `NotYetValid`, `ClockUntrusted`, `KeyFileUnusable`.
         """
         document = document.strip()
-        digest = hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = digest_of(document)
         try:
             entitlement, new = self._accept(document, digest)
         except KurabakoError as error:
-            kept = document[:KEPT_OF_REFUSED].encode("utf-8", "backslashreplace").decode()
-            self._record(
-                "entitlement.refused",
-                {"code": error.code, "why": str(error.what)[:KEPT_OF_REFUSED], "sha256": digest, "document": kept},
-            )
+            self._record("entitlement.refused", refusal_of(document, error))
             raise
         state = self._state()
         state.set_value(IN_FORCE, {"document": document, "serial": entitlement.serial, "sha256": digest})
@@ -297,6 +293,18 @@ class Entitlements:
         if recorded is not None and self._begun():
             self._state().set_value(LAST_MOMENT, recorded.isoformat())
         return recorded
+
+
+def digest_of(document: str) -> str:
+    """By what a document is known in the evidence."""
+    return hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def refusal_of(document: str, error: KurabakoError) -> dict[str, Any]:
+    """What the evidence keeps of a document that was refused."""
+    kept = document[:KEPT_OF_REFUSED].encode("utf-8", "backslashreplace").decode()
+    why = str(error.what)[:KEPT_OF_REFUSED]
+    return {"code": error.code, "why": why, "sha256": digest_of(document), "document": kept}
 
 
 def read_provider_key(file: Path) -> bytes:
