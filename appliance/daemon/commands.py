@@ -184,6 +184,7 @@ class Commands:
         document = argument_text(arguments, "document")
         entitlements = self._daemon.box.agreement.entitlements
         done = await in_thread(lambda: entitlements.install(document), "install an entitlement")
+        self._daemon.contract.look()
         self._daemon.publish()
         one = done.entitlement
         yield {"result": {"contract_id": one.contract_id, "serial": one.serial, "new": done.new}}

@@ -356,13 +356,11 @@ def test_DNT_03_a_virus_on_the_clouds_side_is_told_to_whoever_arranged_it(
 
 
 def test_DNT_12_an_enquiry_without_an_answer_is_reminded_of_and_then_a_risk(make: Make) -> None:
-    one = make("dnet", contacts=[ADMIN])
-    one.now = at("2026-05-20 09:00")
+    one = make("dnet", contacts=[ADMIN], now=at("2026-05-20 09:00"))
     one.told("notice", 1, topic="enquiry", sent_at="2026-05-20T09:00:00+09:00", issued_at="2026-05-20T09:00:00+09:00")
     previous, days = None, []
     for number in range(34):
-        one.now = at("2026-05-20 12:00").replace(day=1)
-        one.now = at("2026-05-20 12:00") + (at("2026-05-21 12:00") - at("2026-05-20 12:00")) * number
+        one.now = at("2026-05-20 12:00") + timedelta(days=number)
         now = status(one)
         days += [
             (f"{one.now:%m-%d}", each.severity.value) for each in notices(previous, now)

@@ -152,8 +152,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         monkeypatch.setattr(f"appliance.{room}.box_id", lambda: BOX)
     made: list[Contracted] = []
 
-    def contracted(service: str, **changes: Any) -> Contracted:
-        one = Contracted(tmp_path, Provider(tmp_path))
+    def contracted(service: str, *, now: datetime = Contracted.now, **changes: Any) -> Contracted:
+        one = Contracted(tmp_path, Provider(tmp_path), now=now)
         one.open()
         one.bought(service, **changes)
         one.box.set_up()
