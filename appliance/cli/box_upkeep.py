@@ -107,9 +107,12 @@ def make_room(
     from appliance.daemon.retention import plan_box_room
     from appliance.units import parse_size
 
-    wanted = parsed(parse_size, size, "BYTES")
-    with opened_box(context) as box, _looked_at(box) as repository:
-        tell_room(printer(context, as_json), plan_box_room(box, repository, wanted, keep_last), box.zone)
+    out, wanted = printer(context, as_json), parsed(parse_size, size, "BYTES")
+    with opened_box(context) as box:
+        with _looked_at(box) as repository:
+            plan = plan_box_room(box, repository, wanted, keep_last)
+        tell_room(out, plan, box.zone, _free_at(box))
+        _tell_free_at(out, box)
 
 
 def _free_at(box: Box) -> dict[str, str]:

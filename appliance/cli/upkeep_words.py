@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,8 +101,8 @@ def tell_pruned(out: Printer, plan: PrunePlan, report: PruneReport | None) -> No
         out.note(T("{count} packs could not be deleted; the next prune deletes them.", count=len(report.leftovers)))
 
 
-def tell_room(out: Printer, plan: RoomPlan, zone: ZoneInfo | None) -> None:
-    """Which snapshots to forget, the oldest first, and what that frees."""
+def tell_room(out: Printer, plan: RoomPlan, zone: ZoneInfo | None, also: Mapping[str, str] | None = None) -> None:
+    """Which snapshots to forget, the oldest first, and what that frees; `also` goes into the document."""
     out.document(
         {
             "wanted": plan.wanted,
@@ -110,6 +111,7 @@ def tell_room(out: Printer, plan: RoomPlan, zone: ZoneInfo | None) -> None:
             "freed": plan.freed,
             "most": plan.most,
             "forget": [{**snapshot_document(snapshot), "frees": frees} for snapshot, frees in plan.forget],
+            **(also or {}),
         }
     )
     if plan.already_free:

@@ -91,6 +91,7 @@ def test_what_the_vault_let_go_counts_on_until_its_date(box: BoxUnderTest, cloud
     assert plan["free_at"] == max(each["until"] for each in plan["waiting"])
     assert not problems(box) & {"protection.tampered", "protection.brought-back", "protection.failed"}
     assert plan["free_at"] <= box.json("prune", "--dry-run")["cloud_free_at"]
+    assert plan["free_at"] <= box.json("make-room", "1 kB")["cloud_free_at"]
     said = box.run("protection").out
     assert plan["free_at"][:4] in said
 

@@ -13,7 +13,7 @@ from appliance.daemon.work import run_job
 from appliance.repository import BlobType
 from appliance.status.model import Outcome
 from tests.support.daemon import BoxUnderTest
-from tests.support.disks import Loops, Udev, loops, run, udevd
+from tests.support.disks import Loops, Udev, loops, run, udevd, unmount
 
 __all__ = ["Udev", "loops", "udevd"]
 
@@ -31,7 +31,7 @@ def test_every_file_is_read_again_after_the_days_of_the_policy(loops: Loops, tmp
     node = loops.attach(image)
     run("mount.exfat-fuse", node, str(place))
     (place / "ledger").write_bytes(BEFORE)
-    run("umount", str(place))
+    unmount(place)
     under_test = BoxUnderTest.make(tmp_path / "box")
     under_test.set_up()
     now = START

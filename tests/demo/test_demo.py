@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_on_a_terminal_it_shows_progress_serves_and_ends_on_ctrl_c(tmp_path: Pat
         encoding="utf-8",
         timeout=120,
         dimensions=(40, 120),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as a terminal has it, whoever tests
     )
     terminal.expect("このマシンで検出したもの")
     terminal.expect("バックアップ.*MB/s|ファイル（")

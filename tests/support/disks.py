@@ -126,6 +126,11 @@ def run(*command: str) -> subprocess.CompletedProcess[bytes]:
     return done
 
 
+def unmount(place: Path) -> None:
+    """Unmounts; whoever else looks at the disks of this machine, as other boxes under test do, may hold it a moment."""
+    wait_for(lambda: subprocess.run(["umount", place], capture_output=True).returncode == 0, f"{place} is unmounted")
+
+
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
     """Polls until `condition` holds; fails when it does not within the deadline."""
     deadline = time.monotonic() + seconds

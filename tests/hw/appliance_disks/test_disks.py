@@ -34,7 +34,7 @@ from appliance_disks.mounting import CannotMount, mount_read_only
 from appliance_disks.settings import DisksSettings
 from appliance_disks.source import DiskSource
 from appliance_disks.watch import DiskWatch
-from tests.support.disks import Loops, ext4, run, wait_for
+from tests.support.disks import Loops, ext4, run, unmount, wait_for
 
 real = [
     pytest.mark.needs("udevd", "losetup", "mkfs.ext4", "root"),
@@ -210,7 +210,7 @@ class TestRealDisks:
             assert contents(source)["書類/new".encode()] == b"just written"
             source.close()
         finally:
-            run("umount", str(place))
+            unmount(place)
 
     def test_the_disk_of_the_vault_is_not_collected(
         self, context: PluginContext, loops: Loops, content: Path, tmp_path: Path
@@ -228,7 +228,7 @@ class TestRealDisks:
             with pytest.raises(SourceNotFound, match="own data"):
                 appliance_disks.open_source(of_the_box, designated, OpenOptions())
         finally:
-            run("umount", str(place))
+            unmount(place)
 
     @pytest.mark.needs("setpriv")
     def test_no_right_to_mount_is_a_sentence(self, loops: Loops, content: Path, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ class TestRealDisks:
             run("mount", "-o", "ro", node, str(place))
             mounted = next_event(events, node)
             assert (mounted.action, mounted.source.details.get("mount_point")) == ("change", str(place))
-            run("umount", str(place))
+            unmount(place)
             assert next_event(events, node).action == "change"
 
             loops.detach(node)
@@ -349,7 +349,7 @@ def pulled_while_written(loops: Loops, image: Path, tmp_path: Path) -> Path:
         run("sync", "--file-system", str(place))
         shutil.copy(image, pulled)
     finally:
-        run("umount", str(place))
+        unmount(place)
         loops.detach(node)
     assert b"needs_recovery" in run("dumpe2fs", "-h", str(pulled)).stdout
     return pulled

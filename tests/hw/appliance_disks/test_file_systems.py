@@ -20,7 +20,7 @@ from appliance.sources.walk import walk
 from appliance_disks import open_source
 from appliance_disks.settings import DisksSettings
 from tests.hw.appliance_disks.test_disks import contents, digest, found_on, opened, read
-from tests.support.disks import Loops, run
+from tests.support.disks import Loops, run, unmount
 
 pytestmark = [
     pytest.mark.needs("udevd", "losetup", "root"),
@@ -65,7 +65,7 @@ def copied_in(image: Path, content: Path, *mount: str) -> None:
         try:
             run("cp", "-R", "--preserve=timestamps", f"{content}/.", str(place))
         finally:
-            run("umount", str(place))
+            unmount(place)
     finally:
         run("losetup", "--detach", node)
 
@@ -230,9 +230,9 @@ def test_subvolumes_belong_to_their_btrfs_and_other_file_systems_do_not(
             across = contents_or_refusals(context, node, OpenOptions(cross_file_systems=True))
             assert across["mnt/UPPER.TXT"] == b"UPPER.TXT" * 3000
         finally:
-            run("umount", str(place / "mnt"))
+            unmount(place / "mnt")
     finally:
-        run("umount", str(place))
+        unmount(place)
 
 
 def contents_or_refusals(context: PluginContext, node: str, options: OpenOptions) -> dict[str, bytes | str | None]:
@@ -320,4 +320,4 @@ def test_a_btrfs_that_is_written_to_is_read_from_a_snapshot(
         assert source.root().inode == again.inode
         source.close()
     finally:
-        run("umount", str(place))
+        unmount(place)

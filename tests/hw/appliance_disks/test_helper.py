@@ -22,7 +22,7 @@ from appliance_disks.asking import SOCKET, HelperSaid, ask_for_health, ask_to_mo
 from appliance_disks.helper import BadRequest, is_named_in, serve
 from appliance_disks.mounting import CannotMount
 from tests.hw.appliance_disks.test_disks import digest, pulled_while_written
-from tests.support.disks import Loops, ext4, run, wait_for
+from tests.support.disks import Loops, ext4, run, unmount, wait_for
 from tests.support.texts import ROOT
 
 UNIT = ROOT / "image/systemd/kurabako-disks@.service"
@@ -155,7 +155,7 @@ class TestRealDisks:
             (media / "other").mkdir()
             run("mount", other, str(media / "other"))
             held = ask_to_mount(run_dir, Path(loops.attach(image)).name, 0)
-            run("umount", str(media / "other"))
+            unmount(media / "other")
             loops.detach(other)  # waits until nobody holds it
             held.close()
         finally:

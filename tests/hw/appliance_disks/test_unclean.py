@@ -21,7 +21,7 @@ from appliance_disks.unclean import Left, left
 from tests.hw.appliance_disks.test_disks import digest, found_on, opened
 from tests.hw.appliance_disks.test_file_systems import empty
 from tests.support.daemon import BoxUnderTest
-from tests.support.disks import Loops, run, wait_for
+from tests.support.disks import Loops, run, unmount, wait_for
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "ext4": ("64M", "mkfs.ext4", "-q"),
@@ -54,7 +54,7 @@ def mounted(image: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        run("umount", str(place))
+        unmount(place)
 
 
 def written_and_pulled(image: Path) -> Path:
@@ -217,7 +217,7 @@ class TestNamed:
         assert noted(context, node), "what was read once is remembered"
         run("mount", node, str(place))
         assert not noted(context, node)
-        run("umount", str(place))
+        unmount(place)
         wait_for(lambda: not noted(context, node), "its journal has been replayed", seconds=60)
 
 
