@@ -20,6 +20,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "restic": ("restic", "restic"),
     "git": ("git", "git"),
     "borg": ("borg", "borgbackup"),
+    "rclone": ("rclone", "rclone"),
     "smbd": ("/usr/sbin/smbd", "samba"),
     "smbclient": ("smbclient", "smbclient"),
     "samba-vfs": ("/usr/share/doc/samba-vfs-modules/copyright", "samba-vfs-modules"),
