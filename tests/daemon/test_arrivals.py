@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.identity import box_id
 from appliance.status import codec
 from appliance.status.lines import status_lines
+from tests.support.contract import Provider
 from tests.support.daemon import BoxUnderTest, Served, eventually, fill
 from tests.support.disks import Loops, Udev, ext4, loops, run, udevd
 
@@ -179,3 +182,36 @@ def pull(served: Served, box: BoxUnderTest, image: Path, node: str) -> None:
 
 def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_stick_that_brings_a_directive_is_read_for_it_and_for_nothing_else(loops: Loops, tmp_path: Path) -> None:
+    provider = Provider(tmp_path)
+    box = BoxUnderTest.make(tmp_path, contract={"provider_key_file": provider.key_file})
+    assert box.run("setup").code == 0
+    moment = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    stop = provider.directive(
+        "suspension",
+        number=1,
+        box=box_id(),
+        issued_at=moment,
+        suspension="provision",
+        starts_at=moment,
+        reason="Arrears",
+        reason_code="14-1-5",
+    )
+    content = tmp_path / "content"
+    fill(content, files=1)
+    (content / "kurabako" / "directives").mkdir(parents=True)
+    (content / "kurabako" / "directives" / "1.jws").write_text(stop)
+    image = ext4(tmp_path / "stick.img", content, LABEL)
+    before = image.read_bytes()
+    with box.serving() as served:
+        ask(served, "install_entitlement", document=provider.signed(box=box_id(), capacity="5 MB"))
+        assert served.status()["contract"]["state"] == "active"
+        loops.attach(image)
+        eventually(lambda: served.status()["contract"]["state"] == "suspended_provision", "the stick was read")
+        stick = disk(served, LABEL)
+        assert not stick["designated"] and results(served, stick["id"]) == []
+    (taken,) = box.json("contract", "directives")["directives"]
+    assert (taken["kind"], taken["way"]) == ("suspension", "disk")
+    assert image.read_bytes() == before
