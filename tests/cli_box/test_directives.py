@@ -12,7 +12,7 @@ import requests
 
 from appliance.identity import box_id
 from tests.support.contract import Provider
-from tests.support.daemon import BoxUnderTest, Served, eventually, fill
+from tests.support.daemon import PATIENCE, BoxUnderTest, Served, eventually, fill
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("machine-id")]
 
@@ -73,7 +73,11 @@ def test_a_running_box_takes_directives_by_each_way_and_keeps_to_them(tmp_path: 
         assert requests.post(page, files={"document": (None, forged)}, timeout=60).status_code == 422
         (cloud / "directives").mkdir()
         (cloud / "directives" / "3.jws").write_text(directive("termination", 3, effective_on="2020-01-01"))
-        eventually(lambda: state_of(served) == "ended", "the one in the cloud is found within its minute")
+        eventually(
+            lambda: state_of(served) == "ended",
+            "the one in the cloud is found, where the box looks once a minute",
+            patience=60 + PATIENCE,
+        )
 
     listed = box.json("contract", "directives")["directives"]
     assert [(one["kind"], one["way"]) for one in listed] == [

@@ -29,9 +29,9 @@ PATIENCE = 60.0
 KURABAKO = [sys.executable, "-c", "from appliance.cli.main import main; main()"]
 
 
-def eventually(look: Callable[[], Value | None], what: str = "the condition") -> Value:
-    """The first true value of `look()`; fails when there is none in time."""
-    deadline = time.monotonic() + PATIENCE
+def eventually(look: Callable[[], Value | None], what: str = "the condition", *, patience: float = PATIENCE) -> Value:
+    """The first true value of `look()`; fails when there is none within `patience` seconds."""
+    deadline = time.monotonic() + patience
     while True:
         value = look()
         if value:
