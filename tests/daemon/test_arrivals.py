@@ -186,7 +186,8 @@ def size_of(folder: Path) -> int:
 
 def test_a_stick_that_brings_a_directive_is_read_for_it_and_for_nothing_else(loops: Loops, tmp_path: Path) -> None:
     provider = Provider(tmp_path)
-    box = BoxUnderTest.make(tmp_path, contract={"provider_key_file": provider.key_file})
+    own = {"contract": {"provider_key_file": provider.key_file}, "directives": {"from_disks": True}}
+    box = BoxUnderTest.make(tmp_path, **own)
     assert box.run("setup").code == 0
     moment = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     stop = provider.directive(

@@ -69,6 +69,7 @@ class BoxUnderTest:
             "web": {"listen": "127.0.0.1", "port": free_port()},
             "schedule": {"backup": []},
             "leds": {"root": folder / "no-leds"},
+            "directives": {"from_disks": False},  # other tests' disks are none of this box's, and it would hold them
         }
         box = cls(folder, {name: own.get(name, {}) | tables.get(name, {}) for name in own | tables}, [source])
         box.write()
