@@ -58,7 +58,7 @@ def run(
     ] = None,
 ) -> None:
     """For a login that is bound to it (ssh: ForceCommand). It ends with the time that was allowed."""
-    asked = words or shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
+    asked = words or _split(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
     if not words and asked[:1] == ["kurabako"]:
         asked = asked[1:]
     with opened_box(context) as box:
@@ -73,3 +73,11 @@ def run(
             code = 130
         box.agreement.support.ended(asked, code)
     raise typer.Exit(code)
+
+
+def _split(line: str) -> list[str]:
+    """The words of what ssh was asked; one with an open quotation is a single word, which is no command."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return [line]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Cookie, Header, Query, Request
 from fastapi.responses import HTMLResponse
 
+from appliance.errors import KurabakoError
 from appliance.text import T, Text
 from appliance.web.language import choose
 from appliance.web.render import Renderer
@@ -25,7 +26,10 @@ _FRESH = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
 @dataclass(frozen=True)
 class SupportDesk:
-    """`now` says what is allowed now, None: nothing; `allow` takes who allows it and for how many minutes."""
+    """`now` says what is allowed now, None: nothing; `allow` takes who allows it and for how many minutes.
+
+    `allow` and `end` raise `KurabakoError` when it cannot be remembered.
+    """
 
     now: Callable[[], Text | None]
     allow: Callable[[str, int], None]
@@ -63,6 +67,12 @@ def support_routes(desk: SupportDesk, renderer: Renderer, *, language: str) -> A
             if len(body) > LARGEST_FORM:
                 return answered(chosen, 413, T("The form is too large."))
         fields = {name: values[0].strip() for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+        try:
+            return decided(chosen, fields)
+        except KurabakoError as error:
+            return answered(chosen, 503, error.what)
+
+    def decided(chosen: str, fields: Mapping[str, str]) -> HTMLResponse:
         if "end" in fields:
             desk.end()
             return answered(chosen)

@@ -65,6 +65,8 @@ def test_NO1_17_remote_support_works_with_consent_on_the_page_for_a_time_and_eve
         assert support("snapshots") == 0
         assert support("contract", "calendar") == 0
         assert support("recovery-sheet") == 1, "secrets are not for support"
+        torn = ("env", "SSH_ORIGINAL_COMMAND=snapshots 'open")
+        assert box.run("support", "run", prefix=torn).code != 0, "and no traceback"
         assert "support.allowed" in {found["code"] for found in box.json("status")["problems"]}
         post(served, end="1")
         assert support("snapshots") == 1
@@ -73,10 +75,10 @@ def test_NO1_17_remote_support_works_with_consent_on_the_page_for_a_time_and_eve
     kinds = [entry["kind"].removeprefix("support.") for entry in evidence if entry["kind"].startswith("support.")]
     assert kinds == [
         *("refused", "refused", "allowed", "command", "command-ended", "command", "command-ended", "refused"),
-        *("ended", "refused", "allowed"),
+        *("command", "command-ended", "ended", "refused", "allowed"),
     ]
     words = [entry["payload"]["words"] for entry in evidence if entry["kind"] == "support.command"]
-    assert words == [["snapshots"], ["contract", "calendar"]]
+    assert words == [["snapshots"], ["contract", "calendar"], ["snapshots 'open"]]
 
 
 def test_what_was_allowed_ends_with_its_time(make: Make) -> None:
