@@ -35,7 +35,7 @@ def inherit(source: Source, entry: Entry, previous: Node | None) -> bool:
     ):
         return False
     entry.generic_attributes = {**known, **entry.generic_attributes}
-    entry.xattrs = tuple((one.name.encode(), one.value or b"") for one in previous.extended_attributes or ())
+    entry.xattrs = tuple((one.raw_name, one.value or b"") for one in previous.extended_attributes or ())
     return True
 
 

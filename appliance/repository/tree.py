@@ -6,6 +6,7 @@ equal bytes, the very bytes that stock restic writes, so both share the blobs of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -42,6 +43,9 @@ _SPECIAL_BITS = ((0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20))
 _EPOCH = "0001-01-01T00:00:00Z"
 """What Go makes of a time that is not there."""
 
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
+"""A byte that is no UTF-8, or the backslash of what would be read as one."""
+
 _U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 _U64 = Annotated[int, msgspec.Meta(ge=0)]
 _Value = TypeVar("_Value")
@@ -53,10 +57,19 @@ def _always(value: _Value) -> _Value:
 
 
 class ExtendedAttribute(msgspec.Struct, frozen=True, gc=False):
-    """One extended attribute; POSIX ACLs are `system.posix_acl_access` and `system.posix_acl_default`."""
+    """One extended attribute; POSIX ACLs are `system.posix_acl_access` and `system.posix_acl_default`.
+
+    What of a name is no UTF-8 (servers tell names in a code page of theirs) stands in `name` as `\\xNN`. restic, which
+    knows no such writing, takes those letters for the name.
+    """
 
     name: str
     value: bytes | None = msgspec.field(default_factory=lambda: None)
+
+    @property
+    def raw_name(self) -> bytes:
+        """The name as the file system has it."""
+        return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), self.name.encode())
 
 
 class Node(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -219,4 +232,9 @@ def _escape_like_go(json: bytes) -> bytes:
 
 def encode_xattrs(attributes: Iterable[tuple[bytes, bytes]]) -> list[ExtendedAttribute] | None:
     """Extended attributes as a node holds them, None when there are none."""
-    return [ExtendedAttribute(name.decode("utf-8", "replace"), value) for name, value in sorted(attributes)] or None
+    return [ExtendedAttribute(_escaped(name), value) for name, value in sorted(attributes)] or None
+
+
+def _escaped(name: bytes) -> str:
+    """The inverse of `ExtendedAttribute.raw_name`."""
+    return _ESCAPED.sub(rb"\\x5cx\1", name).decode("utf-8", "backslashreplace")

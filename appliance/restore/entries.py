@@ -23,6 +23,6 @@ def entry_of(node: Node, name: bytes) -> Entry:
         links=node.links,
         rdev=node.device,
         link_target=node.link_target,
-        xattrs=tuple((one.name.encode(), one.value or b"") for one in node.extended_attributes or ()),
+        xattrs=tuple((one.raw_name, one.value or b"") for one in node.extended_attributes or ()),
         generic_attributes=node.generic_attributes or {},
     )

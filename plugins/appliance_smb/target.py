@@ -14,7 +14,7 @@ from appliance.storage.interface import Buffer
 from appliance_smb import requests, wire
 from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
-from appliance_smb.metadata import basic, describing, settable
+from appliance_smb.metadata import basic, describing, is_described, settable
 from appliance_smb.reading import close_handle, may_audit
 from appliance_smb.refusals import COLLISION, NOT_THERE, as_os_errors, refusal
 from appliance_smb.requests import Message
@@ -29,6 +29,7 @@ _WRITE = (
     | requests.READ_DATA
     | requests.READ_ATTRIBUTES
     | requests.WRITE_ATTRIBUTES
+    | requests.READ_EA
     | requests.WRITE_EA
     | requests.DELETE
 )
@@ -108,12 +109,12 @@ class SmbTarget:
         if data:
             messages.append(requests.write(data, offset))
         with as_os_errors():
-            answers = self._round_trip([*messages, *self._finishing(path, entry), requests.close()])
+            answers = self._round_trip([*messages, *self._finishing(path, entry)])
             for answer in answers[: len(messages)]:
                 if isinstance(answer, Refused):
                     self._remove_quietly(staged)
                     raise answer
-            return self._is_finished(answers[len(messages) :], staged, path)
+            return self._is_finished(answers[len(messages) :], staged, path, entry)
 
     def begin_file(self, path: Path) -> SmbUnfinished:
         staged = self._staged_name(path)
@@ -171,14 +172,16 @@ class SmbTarget:
     def describe_directory(self, path: Path, entry: Entry) -> bool:
         metadata = describing(entry)
         with as_os_errors():
-            wanted = requests.WRITE_ATTRIBUTES | (requests.WRITE_EA if entry.xattrs else 0)
+            wanted = requests.READ_ATTRIBUTES | requests.WRITE_ATTRIBUTES
+            if entry.xattrs:
+                wanted |= requests.READ_EA | requests.WRITE_EA
             for access in (wanted | self._rights, wanted):
                 message = requests.create(self._name(path), access, requests.DIRECTORY_FILE)
-                opened, *answers = self._round_trip([message, *metadata, requests.close()])
+                opened, *answers = self._round_trip([message, *metadata])
                 if not isinstance(opened, Refused):
                     break
             _require(opened)
-        return not any(isinstance(answer, Refused) for answer in answers)
+        return is_described(entry, answers)
 
     def close(self) -> None:
         self._link.close()
@@ -186,14 +189,15 @@ class SmbTarget:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def _finishing(self, path: Path, entry: Entry, handle: bytes = requests.SAME_FILE) -> list[Message]:
-        """What gives a file that is written its size, its name and its metadata; the name comes second."""
+        """What gives a file that is written its size, its name and its metadata, and closes it."""
+        sparse = [requests.ioctl(requests.SET_SPARSE, handle=handle)] if _is_sparse(entry) else []
         sized = requests.set_file(requests.END_OF_FILE, entry.size.to_bytes(8, "little"), handle)
         named = requests.rename_information(self._name(path), replace=True)
-        return [sized, requests.set_file(requests.RENAME, named), *describing(entry)]
+        return [*sparse, sized, requests.set_file(requests.RENAME, named), *describing(entry)]
 
-    def _is_finished(self, answers: Sequence[memoryview | Refused], staged: Path, path: Path) -> bool:
+    def _is_finished(self, answers: Sequence[memoryview | Refused], staged: Path, path: Path, entry: Entry) -> bool:
         """Whether all of `_finishing` was done, given its answers; what is in the way of the name is removed."""
-        sized, named, *described = answers
+        sized, named, *described = answers[1:] if _is_sparse(entry) else answers
         if isinstance(sized, Refused):
             self._remove_quietly(staged)
             raise sized
@@ -202,7 +206,7 @@ class SmbTarget:
                 self._remove_quietly(staged)
                 raise named
             self._replace(staged, path)
-        return not any(isinstance(answer, Refused) for answer in described)
+        return is_described(entry, described)
 
     def _replace(self, staged: Path, path: Path) -> None:
         """Gives the file its name where a directory, or a file that is read-only, has it."""
@@ -346,11 +350,9 @@ class SmbUnfinished:
                 close_handle(self._channel, self._handle)
                 self._target._keep_stream(self._staged, self._path)
                 return True
-            if entry.generic_attributes.get(wire.FILE_ATTRIBUTES, 0) & wire.SPARSE:
-                _answers(self._channel, self._channel.send([requests.ioctl(requests.SET_SPARSE, handle=self._handle)]))
-            finishing = [*self._target._finishing(self._path, entry, self._handle), requests.close()]
+            finishing = self._target._finishing(self._path, entry, self._handle)
             answers = _answers(self._channel, self._channel.send(finishing))
-            return self._target._is_finished(answers, self._staged, self._path)
+            return self._target._is_finished(answers, self._staged, self._path, entry)
 
     def discard(self) -> None:
         with self._lock:
@@ -364,6 +366,10 @@ class SmbUnfinished:
 
 _FILE = requests.NON_DIRECTORY_FILE
 _NOT_SUPPORTED, _NOT_A_DIRECTORY = 0xC00000BB, 0xC0000103
+
+
+def _is_sparse(entry: Entry) -> bool:
+    return bool(entry.generic_attributes.get(wire.FILE_ATTRIBUTES, 0) & wire.SPARSE)
 
 
 def _answers(channel: Channel, pending: Sequence[Pending]) -> list[memoryview | Refused]:

@@ -49,6 +49,20 @@ def nodes(draw: st.DrawFn) -> Node:
     )
 
 
+@given(
+    st.lists(
+        st.binary(max_size=12)
+        | st.text(max_size=6).map(str.encode)
+        | st.lists(st.sampled_from([b"\\", b"x", b"5", b"c", b"9", b"2", b"\x92", "著".encode()])).map(b"".join),
+        unique=True,
+    )
+)
+def test_a_name_of_an_attribute_comes_back_whatever_bytes_it_has(names: list[bytes]) -> None:
+    node = Node(name="a", type="file", content=[], extended_attributes=encode_xattrs((name, b"") for name in names))
+    (read,) = decode_tree(encode_tree([node])).nodes
+    assert [one.raw_name for one in read.extended_attributes or ()] == sorted(names)
+
+
 SUMMARIES = st.builds(
     SnapshotSummary,
     backup_start=TIMES,

@@ -14,10 +14,12 @@ from types import SimpleNamespace
 import pytest
 from pydantic import SecretStr
 
+from appliance.sources.interface import Entry, EntryType
 from appliance_smb import requests, wire
 from appliance_smb.address import parse_address
 from appliance_smb.channel import Channel, Refused
-from appliance_smb.link import Login, open_channel
+from appliance_smb.link import Link, Login, open_channel
+from appliance_smb.target import SmbTarget
 from tests.support.smbd import Smbd, start_smbd
 
 pytestmark = [pytest.mark.needs("smbd", "smbclient", "samba-vfs", "restic", "root"), pytest.mark.xdist_group("smbd")]
@@ -193,6 +195,62 @@ def test_what_is_to_be_audited_and_extended_attributes_come_back(server: Smbd, r
     assert os.getxattr(tmp_path / "here" / "file", "user.COMMENT") == b"hello"
     repo.restic("check", "--read-data")
     repo.restic("restore", "latest", "--target", str(tmp_path / "stock"))
+
+
+def test_names_of_attributes_that_are_no_utf_8_come_back(server: Smbd, repo: Repo) -> None:
+    """Servers tell them in a code page of theirs; this one's is 850."""
+    folder = server.folder("noms")
+    (folder / "fichier").write_bytes(b"x")
+    server.give(folder)
+    names = {"user.clé": b"1", "user.PLAIN": b"2"}
+    for name, value in names.items():
+        os.setxattr(folder / "fichier", name, value)
+    repo("backup", server.url("ntfs", "noms"))
+    assert "0 changed, 1 unmodified" in repo("backup", server.url("ntfs", "noms"))
+    repo(
+        "restore",
+        f"latest:smb/{server.address}/ntfs/noms",
+        "--target",
+        server.url("ntfs", "noms 2").replace(" ", "%20"),
+    )
+    restored = server.share / "noms 2" / "fichier"
+    assert {name: os.getxattr(restored, name) for name in names} == names
+
+
+def test_what_a_server_takes_and_does_not_keep_is_named(server: Smbd, repo: Repo) -> None:
+    """A Samba server without acl_xattr makes POSIX rights of everything, and knows four attributes only."""
+    folder = server.folder("genau")
+    for name in ("plain", "denied", "read only"):
+        (folder / name).write_bytes(b"x")
+    server.give(folder)
+    (folder / "read only").chmod(0o444)
+    repo("backup", server.url("previous", "genau"))
+    repo("restore", f"latest:smb/{server.address}/previous/genau", "--target", server.url("previous", "genau2"))
+    server.client("smbcacls", "ntfs", "genau/denied", "--add", "ACL:BUILTIN\\Guests:DENIED/0x0/0x2")
+    repo("backup", server.url("ntfs", "genau"))
+    place = f"latest:smb/{server.address}/ntfs/genau"
+    told = repo("restore", place, "--target", server.url("previous", "genau3"), code=1)
+    assert "denied: It was restored without some of its attributes or permissions" in told
+
+    login = Login(server.account, SecretStr(server.password))
+    address = parse_address(server.url("ntfs", "genau"))
+    target = SmbTarget(Link(address, lambda: open_channel(address, login)))
+    target.prepare()
+
+    def is_whole(attributes: int, *eas: tuple[bytes, bytes]) -> bool:
+        known = {wire.FILE_ATTRIBUTES: attributes, wire.CREATION_TIME: {"HighDateTime": 30_000_000}}
+        entry = Entry(b"made", EntryType.FILE, mtime_ns=10**18, xattrs=eas, generic_attributes=known)
+        return target.write_file((b"made",), entry, 0, b"")
+
+    not_indexed, hidden = 0x2000, 0x2
+    assert is_whole(hidden, (b"ONE", b"1"))
+    assert not is_whole(hidden | not_indexed)
+    assert not is_whole(hidden, (b"a*b", b"1"), (b"TWO", b"2"))
+    assert os.getxattr(folder / "made", "user.TWO") == b"2", "one that is refused takes no other along"
+    linux = Entry(b"made", EntryType.FILE, xattrs=((b"user.tag", b"1"), (b"security.x", b"2")))
+    assert not target.write_file((b"made",), linux, 0, b"")
+    assert os.getxattr(folder / "made", "user.tag") == b"1"
+    target.close()
 
 
 def test_names_come_back_and_stock_restic_restores_the_same(server: Smbd, repo: Repo, tmp_path: Path) -> None:
