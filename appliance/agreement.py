@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +47,9 @@ from appliance.supporting import Support
 from appliance.text import T
 
 logger = logging.getLogger(__name__)
+
+UNWRITTEN = 1000
+"""The most entries of the evidence that wait in memory for the disk to take them; the oldest go first."""
 
 EVIDENCE_HEAD = "evidence.head"
 """The state's name for the head of the evidence."""
@@ -140,7 +145,10 @@ class Agreement:
         self.cloud = cloud
         self._state = state
         self._find_profiles = profiles
+        self._clock = clock
         self._begun = (state_dir / "state.db").exists
+        self._writing = threading.RLock()
+        self._unwritten: deque[tuple[str, Mapping[str, Any], KurabakoError]] = deque(maxlen=UNWRITTEN)
         self.metering = Metering(state, cloud)
         self.matters = Matters(state=state, begun=self._begun, record=self.record, history=self.history)
         self.support = Support(state, clock, self.record)
@@ -224,12 +232,41 @@ class Agreement:
         GUARD.permit(Permitted(*listed) if listed is not None else None, addresses, forbidden)
 
     def record(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Adds to the evidence. That it cannot be written stops no work; `kurabako diagnose` finds it."""
+        """Adds to the evidence. That it cannot be written stops no work: this process keeps it and tries again."""
+        with self._writing:
+            self.catch_up()
+            error = self._unwritten[0][2] if self._unwritten else self._add(kind, payload)
+            if error is not None:
+                logger.error("no evidence of %s: %s", kind, error)
+                self._unwritten.append((kind, {**payload, "happened_at": self._clock().isoformat()}, error))
+
+    def catch_up(self) -> None:
+        """Writes, in order, the evidence that could not be written; what cannot be yet is kept."""
+        with self._writing:
+            while self._unwritten:
+                kind, payload, _ = self._unwritten.popleft()
+                error = self._add(kind, payload)
+                if error is not None:
+                    self._unwritten.appendleft((kind, payload, error))
+                    return
+
+    @property
+    def unwritten(self) -> tuple[int, KurabakoError] | None:
+        """How many entries of this process's evidence could not be written yet, and why; None where all are."""
+        with self._writing:
+            return (len(self._unwritten), self._unwritten[0][2]) if self._unwritten else None
+
+    def _add(self, kind: str, payload: Mapping[str, Any]) -> KurabakoError | None:
+        """Adds to the evidence; what kept it from that."""
         try:
             head = self.evidence.add(kind, payload, self.evidence_head or START).head
-            self._state().set_value(EVIDENCE_HEAD, {"sequence": head.sequence, "hash": head.hash})
         except KurabakoError as error:
-            logger.error("no evidence of %s: %s", kind, error)
+            return error
+        try:
+            self._state().set_value(EVIDENCE_HEAD, {"sequence": head.sequence, "hash": head.hash})
+        except KurabakoError as error:  # an older head is a head, too
+            logger.error("how far the evidence reaches cannot be remembered: %s", error)
+        return None
 
     def history(self, kind: str) -> Iterator[Mapping[str, Any]]:
         """What the evidence holds of one kind, the oldest first; nothing where it cannot be read."""

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.errors import ExitCode, KurabakoError
@@ -129,8 +129,10 @@ def _try(lock: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def _sign(lock: int) -> None:
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    """Writes down whose the lock is, for who waits to be told; held it is without, on a disk that is full."""
+    with suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
 
 
 def _holder(lock: int) -> str:

@@ -33,6 +33,13 @@ def probe_places(box: Box) -> None:
         note_outage(box, answers=answers)
 
 
+def vault_returned(box: Box) -> bool:
+    """Whether the vault did not answer when it was asked last, and does now. Raises `StateError`."""
+    if not box.has_vault or Memory(box.state).place("vault", box.vault_location).reachable is not False:
+        return False
+    return _answers(box.vault_storage, must_hold=True)
+
+
 def note_outage(box: Box, *, answers: bool) -> None:
     """An outage begins when the cloud does not answer, and is over when it does again. Raises `StateError`.
 

@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,6 @@ from appliance.daemon.child import run_child
 from appliance.daemon.collecting import Collecting
 from appliance.daemon.commands import Commands
 from appliance.daemon.control import ControlServer
-from appliance.daemon.counting import count
 from appliance.daemon.discreet import on_page
 from appliance.daemon.facts import Moment, gather, source_statuses
 from appliance.daemon.holds import Holds
@@ -29,8 +28,9 @@ from appliance.daemon.jobs import JobReport
 from appliance.daemon.keeping import ContractKeeper
 from appliance.daemon.memory import Memory
 from appliance.daemon.notify import Notifier
+from appliance.daemon.noting import Notes
 from appliance.daemon.page import Page, PageUnavailable, page_of
-from appliance.daemon.places import probe_places
+from appliance.daemon.places import probe_places, vault_returned
 from appliance.daemon.planned import PlannedWork
 from appliance.daemon.planner import Planner
 from appliance.daemon.registered import addressed, note_sent
@@ -43,7 +43,6 @@ from appliance.daemon.telling import Telling
 from appliance.daemon.usage import UsageWatch
 from appliance.daemon.watcher import SETTLE, SourceWatcher
 from appliance.daemon.ways import DirectiveWays
-from appliance.daemon.witness import witness, witness_interrupted
 from appliance.daemon.work import backup_requests
 from appliance.errors import KurabakoError
 from appliance.state import StateError
@@ -71,8 +70,8 @@ PROBE_INTERVAL = 900.0
 CHECK_INTERVAL = 1800.0
 """Seconds between two rounds of the watched checks: the temperature of a disk is news for about so long."""
 
-MEMORY_AGAIN = 60.0
-"""Seconds between two tries while the box's memory cannot be written."""
+RECOVERY_INTERVAL = 10.0
+"""Seconds between two looks whether what is missing is there again: the vault, room for the box's memory."""
 
 FAREWELL = 3.0
 """Seconds outputs and channels are given at the end."""
@@ -96,10 +95,11 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._monotonic = monotonic
         self._memory = Memory(box.state)
+        self._notes = Notes(box, self._memory)
         self._started_at = box.clock()
         self._stopping = False
         self._probed = False
-        self._memory_error: StateError | None = None
+        self._told: Status | None = None
         self._page_urls: tuple[str, ...] = ()
         self._page_problem: PageUnavailable | None = None
         self._followers: set[asyncio.Task[None]] = set()
@@ -134,13 +134,14 @@ class Daemon:
         outputs, channels = await in_thread(self._find_outputs, "find outputs")
         self._telling = Telling(self.board, outputs, channels, partial(note_sent, self._box))
         page = await self._open_page()
-        again = self._memory.interrupted(self._box.clock(), partial(witness_interrupted, self._box.agreement))
+        again = self._notes.interrupted()
         lasting = (
             self.watcher.run(),
             DirectiveWays(self._box, self.contract, lambda: self.watcher.known).run(),
             UsageWatch(self._box, self._changed.set).run(),
             self._again_and_again(self._probe, PROBE_INTERVAL),
             self._again_and_again(self._check, CHECK_INTERVAL),
+            self._again_and_again(self._recover, RECOVERY_INTERVAL),
         )
         background = [asyncio.create_task(one) for one in lasting]
         logger.info("kurabako serves %s", self._box.name)
@@ -225,19 +226,13 @@ class Daemon:
         asyncio.get_running_loop().call_later(pause, lambda: self.supervisor.submit(request))
 
     def _job_started(self, job: Job) -> None:
-        assert job.started_at is not None
         logger.info("job %s starts: %s", job.id, f"{job.request.kind} {job.request.subject}".rstrip())
-        with self._noting():
-            self._memory.started(job.id, job.request, job.started_at)
+        self._notes.started(job)
 
     def _job_ended(self, job: Job) -> None:
-        assert job.started_at is not None
         assert job.report is not None
         logger.info("job %s ended, %s: %s", job.id, job.report.outcome, job.report.summary)
-        ended_at = self._box.clock()
-        self._memory.ended(job.id, job.request, job.started_at, ended_at, job.report)
-        count(self._box.agreement, job.report, ended_at)
-        witness(self._box.agreement, job.id, job.request, job.started_at, ended_at, job.report)
+        self._notes.ended(job)
         self._retries.ended(job.request, job.report)
         if job.report.outcome is Outcome.FAILED:
             self._in_background(self._probe())
@@ -268,7 +263,7 @@ class Daemon:
                 for job in self.start_backup(arrived):
                     self._in_background(self._follow_arrival(job))
         except StateError as error:
-            self._memory_error = error
+            self._notes.failed(error)
             logger.error("what is to be backed up now cannot be known: %s", error)
 
     async def _follow_slot(self, planner: Planner, slot: datetime, jobs: Sequence[Job]) -> None:
@@ -305,10 +300,7 @@ class Daemon:
         if self._box.state.notice is not None:
             yield Problem("state.renewed", Severity.WARNING, self._box.state.notice, self._started_at)
         yield from self._checking.problems
-        if (memory := self._memory_error) is not None:
-            yield Problem(
-                memory.code, Severity.ATTENTION, memory.what, self._box.clock(), safe=memory.safe, todo=memory.todo
-            )
+        yield from self._notes.problems()
         if self._page_problem is not None:
             error = self._page_problem
             yield Problem(error.code, Severity.WARNING, error.what, self._started_at, safe=error.safe, todo=error.todo)
@@ -325,8 +317,7 @@ class Daemon:
             if not self._stopping and self.watcher.looked.is_set() and self._probed:
                 self._tell(status)
         except KurabakoError as error:
-            if isinstance(error, StateError):
-                self._memory_error = error
+            self._notes.failed(error)
             logger.error("the status cannot be renewed: %s", error)
             return
         if (status.state, status.reason) != (previous.state, previous.reason):
@@ -335,10 +326,12 @@ class Daemon:
 
     def _tell(self, status: Status) -> None:
         """Tells what became a problem, or none, since a person was told last, be it before a restart."""
-        known = self._box.state.value(_LAST_STATUS)
-        previous = codec.from_json(known) if known is not None else None
+        previous = self._told
+        if previous is None and (known := self._box.state.value(_LAST_STATUS)) is not None:
+            previous = codec.from_json(known)
         if previous is None or previous.problems != status.problems:
             self._telling.tell(addressed(notices(previous, status), self._box.contract))
+            self._told = status
             self._box.state.set_value(_LAST_STATUS, codec.to_json(status))
 
     async def _again_and_again(self, work: Callable[[], Coroutine[None, None, None]], interval: float) -> None:
@@ -350,7 +343,7 @@ class Daemon:
             await work()
             self._changed.set()
             with suppress(TimeoutError):
-                async with asyncio.timeout(MEMORY_AGAIN if self._memory_error else interval):
+                async with asyncio.timeout(interval):
                     await plugged.wait()
                     await asyncio.sleep(SETTLE)
 
@@ -367,27 +360,25 @@ class Daemon:
     async def _probe(self) -> None:
         try:
             await in_thread(lambda: probe_places(self._box), "ask the places")
-            self._memory_error = None
         except KurabakoError as error:
-            self._memory_error = error if isinstance(error, StateError) else self._memory_error
+            self._notes.failed(error)
             logger.error("the places cannot be asked: %s", error)
         self._probed = True
+
+    async def _recover(self) -> None:
+        """Looks whether the vault is there again, and writes what the box's memory did not take."""
+        self._notes.catch_up()
+        try:
+            if await in_thread(lambda: vault_returned(self._box), "look for the vault"):
+                await self._probe()
+        except KurabakoError as error:
+            self._notes.failed(error)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._followers.add(task)
         task.add_done_callback(self._followers.discard)
         return task
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Shows that the box's memory cannot be written, besides what becomes of that, until it can."""
-        try:
-            yield
-        except StateError as error:
-            self._memory_error = error
-            raise
-        self._memory_error = None
 
     # What commands ask for
 

@@ -14,9 +14,11 @@ from appliance.agreement import UnknownProfile
 from appliance.box import Box
 from appliance.daemon.facts import Moment, gather
 from appliance.daemon.jobs import JobReport, cancelled
+from appliance.daemon.memory import Memory
+from appliance.daemon.noting import Notes
 from appliance.daemon.requests import BackupJob, ReplicateJob, RestoreJob
 from appliance.daemon.witness import witness, witness_bad_profiles
-from appliance.status.model import Outcome
+from appliance.status.model import Outcome, Severity
 from appliance.text import T
 from tests.support.contract import BOX, Provider
 
@@ -115,6 +117,25 @@ def test_a_job_goes_on_where_no_evidence_can_be_written(box: Box, caplog: pytest
     (box.settings.box.state_dir / "evidence.jsonl").mkdir(parents=True)
     witness(box.agreement, "job-3", BackupJob("folder:/srv"), NOW, NOW, cancelled())
     assert "no evidence of job" in caplog.text
+
+
+def test_evidence_that_could_not_be_written_is_told_and_written_in_order_once_it_can_be(box: Box) -> None:
+    place = box.settings.box.state_dir / "evidence.jsonl"
+    place.mkdir(parents=True)
+    for number in range(3):
+        box.agreement.record("test", {"number": number})
+    notes = Notes(box, Memory(box.state))
+    (told,) = notes.problems()
+    assert (told.code, told.severity) == ("evidence.failed", Severity.ATTENTION)
+    assert told.what.values["waiting"].values == {"count": 3}
+    notes.catch_up()
+    assert len(list(notes.problems())) == 1, "still not"
+    place.rmdir()
+    notes.catch_up()
+    assert not list(notes.problems())
+    box.agreement.record("test", {"number": 3})
+    assert [one["payload"]["number"] for one in entries(box)] == [0, 1, 2, 3]
+    assert box.agreement.evidence_head == box.agreement.evidence.verify()
 
 
 def test_a_profile_that_cannot_be_used_is_kept_as_evidence_once_and_changes_nothing(

@@ -236,3 +236,15 @@ def test_a_cancelled_backup_ends_and_says_so(box: BoxUnderTest) -> None:
         asking.join(60)
         assert ended[0].code == 130
         assert served.status()["jobs"] == []
+
+
+def test_a_vault_that_is_there_again_is_a_fault_no_more(box: BoxUnderTest) -> None:
+    """Nothing tells of it: its file system was mounted only after the disk had been announced."""
+    box.set_up()
+    with box.serving() as served:
+        away = box.vault.rename(box.vault.with_name("away"))
+        assert box.run("backup").code == 1
+        eventually(lambda: served.status()["state"] == "fault", "the vault is missed")
+        away.rename(box.vault)
+        eventually(lambda: served.status()["vault"]["reachable"] is True, "the vault is there again")
+        assert served.status()["state"] != "fault"
