@@ -11,6 +11,9 @@ Semantics every implementation keeps, and `tests/storage/conformance.py` checks:
   (S3) these are all bytes below the prefix: an object that somebody else put there under a name that is no key is
   listed too. It is not to be used with the other calls.
 * **delete** of an object that is not there succeeds, so a delete may be retried.
+* **Names that are hashes**: where the last part of a key is 64 hexadecimal letters, it is the SHA-256 of the object's
+  bytes (`named_hash`), as of all files of a repository but its config. A storage may have the far end check what
+  arrives by it; what was damaged in this machine's memory before it was sent is then refused (`DamagedHere`).
 * **Threads**: any number of threads may use one storage at once. **close** ends its connections.
 * **Errors** are `StorageError`s; nothing else escapes. `transient` says whether the same call may succeed
   when it is repeated; the storage itself repeats nothing (`RetryingStorage` does).
@@ -28,6 +31,7 @@ from appliance.text import T, Text
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
+_HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}(?:/[a-z0-9][a-z0-9._-]{0,99}){0,7}")
 
 
@@ -117,6 +121,12 @@ def check_key(key: str) -> None:
         raise ValueError(f"not a storage key: {key!r}")
 
 
+def named_hash(key: str) -> str | None:
+    """The SHA-256, in hexadecimal, that the object's name says its bytes have; None for a name that is no hash."""
+    name = key.rpartition("/")[2]
+    return name if _HASH.fullmatch(name) else None
+
+
 class StorageError(KurabakoError):
     """A storage did not do what was asked. `transient`: the same call may succeed when repeated.
 
@@ -183,6 +193,12 @@ class DamagedAnswer(StorageError):
     """The place answered with fewer, more or other bytes than it must."""
 
     code = "storage.damaged-answer"
+
+
+class DamagedHere(StorageError):
+    """What was to be stored is not what its name says any more: this machine's memory or processor made an error."""
+
+    code = "storage.damaged-here"
 
 
 @dataclass(frozen=True)

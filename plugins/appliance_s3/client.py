@@ -3,13 +3,16 @@
 requests sends, requests-aws4auth signs (Signature Version 4, by header: no secret ever stands in a URL). Neither
 a session nor a signer may be used by two threads at once, so each request takes a pair of them for itself.
 
-The signature vouches for every body by its SHA-256, which the server checks. Content-MD5 says nothing more and takes
-twice as long to make; it is sent with what is short, and with objects where Object Lock demands it.
+The signature vouches for every body by its SHA-256, which the server checks. Where that is the object's name, the name
+is taken at its word: so the server finds, too, what was damaged in this machine's memory since the object got it.
+Content-MD5 says nothing more and takes twice as long to make; it is sent with what is short, and with objects where
+Object Lock demands it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import socket
 import struct
 import threading
@@ -28,7 +31,7 @@ from appliance.hosts import HostsAdapter
 from appliance.hosts import session as new_session
 from appliance.storage.interface import Buffer, StorageError
 from appliance_s3.answers import parse_refusal
-from appliance_s3.errors import Answered, broken_off, not_s3, refused, unreachable
+from appliance_s3.errors import Answered, broken_off, damaged_here, not_s3, refused, unreachable
 from appliance_s3.place import Credentials, Place
 
 MAX_REFUSAL = 64 * 1024
@@ -36,7 +39,10 @@ MAX_REFUSAL = 64 * 1024
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an XML answer that are read; a full page of a listing, 1000 keys, is below 1 MB."""
 
+_HASH = "x-amz-content-sha256"
 _SHORT = 64 * 1024
+_PIECE = 64 * 1024
+"""Bytes that are sent at once where somebody wants to hear of each piece: half a second of a line of 1 Mbit/s."""
 _LOCKS = "x-amz-object-lock-"
 _SIGNED = ("host", "content-type", "content-md5", "x-amz-*")
 
@@ -119,10 +125,10 @@ class _Pieces:
     def __len__(self) -> int:
         return len(self._data)
 
-    def read(self, amount: int = -1) -> bytes:
+    def read(self, amount: int = -1) -> memoryview:
         amount = len(self._data) if amount < 0 else amount
-        piece = bytes(self._data[self._at : self._at + amount])
-        if piece:
+        piece = self._data[self._at : self._at + amount]
+        if len(piece):
             self._before(len(piece))
         self._at += len(piece)
         return piece
@@ -134,7 +140,28 @@ class _AbruptAdapter(HostsAdapter):
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         linger = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         usual = urllib3.connection.HTTPConnection.default_socket_options
-        super().init_poolmanager(*arguments, socket_options=[*usual, linger], **options)
+        super().init_poolmanager(*arguments, socket_options=[*usual, linger], blocksize=_PIECE, **options)
+
+
+class _Signer(AWS4Auth):  # type: ignore[misc]
+    """Signs with the hash of the body and the date that stand in the request already."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        headers = request.headers
+        if self.date != headers["x-amz-date"][:8]:
+            self.handle_date_mismatch(request)
+        if self.session_token:
+            headers["x-amz-security-token"] = self.session_token
+        canonical, names = self.get_canonical_headers(request, self.include_hdrs)
+        what = self.get_sig_string(
+            request, self.get_canonical_request(request, canonical, names), self.signing_key.scope
+        )
+        signature = hmac.digest(self.signing_key.key, what.encode(), "sha256").hex()
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={self.access_id}/{self.signing_key.scope}, SignedHeaders={names}, "
+            f"Signature={signature}"
+        )
+        return request
 
 
 @dataclass(frozen=True)
@@ -142,7 +169,7 @@ class _Line:
     """What one request at a time goes through."""
 
     session: requests.Session
-    signer: AWS4Auth
+    signer: _Signer
 
 
 class S3Client:
@@ -173,18 +200,30 @@ class S3Client:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Buffer | None = None,
+        body_hash: str | None = None,
         before: Callable[[int], None] | None = None,
     ) -> Iterator[Answer]:
         """Sends one request and hands out the answer; raises a `StorageError` unless its status is 2xx.
 
+        `body_hash` is the SHA-256 that the body must have, in hexadecimal, where that is known; the server judges.
         `before` is called with the size of each piece of the body before it is sent.
         """
+        # requests would send an empty view in chunks, which S3 refuses.
+        data: Buffer = memoryview(body).cast("B") if body is not None and memoryview(body).nbytes else b""
+        sent = dict(headers or {})
+        sent[_HASH] = body_hash or hashlib.sha256(data).hexdigest()
+        if body is not None:
+            self._describe(data, sent)
         with self._line() as line:
-            response = self._send(line, method, url, query or {}, dict(headers or {}), body, before)
+            response = self._send(line, method, url, query or {}, sent, data, before)
             try:
                 answer = Answer(response, self.place)
                 if not 200 <= response.status_code < 300:
-                    raise self._refused(answer)
+                    refusal = self._refused(answer)
+                    # Servers differ in what they complain of then: the hash, or the signature that it is a part of.
+                    if response.status_code < 500 and hashlib.sha256(data).hexdigest() != sent[_HASH]:
+                        refusal = damaged_here(self.place)
+                    raise refusal
                 if not answer.framed:
                     raise broken_off(self.place)
                 yield answer
@@ -204,6 +243,11 @@ class S3Client:
         for line in idle:
             line.session.close()
 
+    def _describe(self, body: Buffer, headers: dict[str, str]) -> None:
+        headers["content-type"] = "application/octet-stream"
+        if self._md5_is_wanted or len(body) <= _SHORT or any(name.startswith(_LOCKS) for name in headers):
+            headers["content-md5"] = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
     def _send(
         self,
         line: _Line,
@@ -211,19 +255,12 @@ class S3Client:
         url: str,
         query: Mapping[str, str],
         headers: dict[str, str],
-        body: Buffer | None,
+        data: Buffer,
         before: Callable[[int], None] | None,
     ) -> requests.Response:
         # The signer takes this date, so that the clock is the one that was passed in.
         headers["x-amz-date"] = self.now().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         headers["accept-encoding"] = "identity"
-        data: Buffer = b""
-        if body is not None:
-            # requests would send an empty view in chunks, which S3 refuses.
-            data = memoryview(body).cast("B") if memoryview(body).nbytes else b""
-            headers["content-type"] = "application/octet-stream"
-            if self._md5_is_wanted or len(data) <= _SHORT or any(name.startswith(_LOCKS) for name in headers):
-                headers["content-md5"] = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         try:
             request: Any = line.session.prepare_request(
                 requests.Request(method, url, headers, params=query, data=data, auth=line.signer)
@@ -268,7 +305,7 @@ class S3Client:
         session.headers["user-agent"] = "kurabako"
         for scheme in ("https://", "http://"):
             session.mount(scheme, _AbruptAdapter(self.place.hosts))
-        signer = AWS4Auth(
+        signer = _Signer(
             self._credentials.access_key_id,
             self._credentials.secret_access_key,
             self.place.region,

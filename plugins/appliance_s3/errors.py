@@ -21,6 +21,7 @@ from appliance.storage.interface import (
     AccessDenied,
     ClockSkewed,
     DamagedAnswer,
+    DamagedHere,
     NoSpace,
     ObjectNotFound,
     PlaceNotFound,
@@ -184,6 +185,15 @@ def not_s3(place: Place) -> DamagedAnswer:
         T("{host} does not answer as an S3 storage does.", host=place.host),
         safe=_SAFE,
         todo=T("Check the address in the settings, and whether a proxy or a sign-in page stands in between."),
+    )
+
+
+def damaged_here(place: Place) -> DamagedHere:
+    """The body that the server refused is not what its name says: it changed in this machine."""
+    return DamagedHere(
+        T("Data was damaged in this box before it was sent, and {host} did not store it.", host=place.host),
+        safe=_SAFE,
+        todo=T("Start again. If this happens again, have the memory of this box checked."),
     )
 
 

@@ -22,6 +22,7 @@ from appliance.storage.interface import (
     StorageError,
     Unlisted,
     check_key,
+    named_hash,
 )
 from appliance.storage.versions import LockMode, ObjectLock, Version
 from appliance_s3.answers import MalformedAnswer, parse_page, timestamp
@@ -70,7 +71,10 @@ class S3Storage:
         if size > self._place.part_limit:
             self._uploads.put(key, data, headers, before)
             return
-        with self._client.send("PUT", self._place.object_url(key), headers=headers, body=data, before=before) as answer:
+        url = self._place.object_url(key)
+        with self._client.send(
+            "PUT", url, headers=headers, body=data, body_hash=named_hash(key), before=before
+        ) as answer:
             self._require_etag(answer)
             answer.body()
 

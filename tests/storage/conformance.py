@@ -21,12 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from appliance.errors import KurabakoError
-from appliance.storage.interface import DamagedAnswer, ObjectInfo, ObjectNotFound, Storage, StorageError
+from appliance.storage.interface import DamagedAnswer, DamagedHere, ObjectInfo, ObjectNotFound, Storage, StorageError
 
 CONFIG = "config"
-PACK = "data/ab/" + "ab" * 32
-OTHER_PACK = "data/cd/" + "cd" * 32
-LOCK = "locks/" + "0f" * 32
+# As long as a repository's names, but no hashes: what is stored under them here is any bytes.
+PACK = "data/ab/" + "ab" * 31 + "-1"
+OTHER_PACK = "data/cd/" + "cd" * 31 + "-1"
+LOCK = "locks/" + "0f" * 31 + "-1"
 
 
 def pattern(size: int) -> bytes:
@@ -80,6 +81,16 @@ class StorageConformance:
         storage.put(PACK, memoryview(b"0123456789")[2:5])
         assert storage.get(PACK) == b"234"
 
+    def test_an_object_named_by_its_hash(self, storage: Storage) -> None:
+        data = pattern(100_000)
+        key = f"locks/{hashlib.sha256(data).hexdigest()}"
+        storage.put(key, data)
+        assert storage.get(key) == data
+        try:
+            storage.put(key, data[:-1] + b"!")
+        except DamagedHere:
+            assert storage.get(key) == data
+
     def test_ranges(self, storage: Storage) -> None:
         data = pattern(10_000)
         storage.put(PACK, data)
@@ -107,7 +118,7 @@ class StorageConformance:
 
     def test_what_is_not_there(self, storage: Storage) -> None:
         storage.put(OTHER_PACK, b"x")
-        for key in (CONFIG, PACK, "data/cd/" + "ce" * 32):
+        for key in (CONFIG, PACK, "data/cd/" + "ce" * 31 + "-1"):
             for call in (storage.get, storage.stat):
                 with pytest.raises(ObjectNotFound) as caught:
                     call(key)
@@ -141,12 +152,12 @@ class StorageConformance:
         assert storage.get(PACK) == b"back"
 
     def test_list_below_a_folder(self, storage: Storage) -> None:
-        sizes = {CONFIG: 1, PACK: 2, OTHER_PACK: 3, LOCK: 4, "data/ab/" + "aa" * 32: 5, "database": 6}
+        sizes = {CONFIG: 1, PACK: 2, OTHER_PACK: 3, LOCK: 4, "data/ab/" + "aa" * 31 + "-1": 5, "database": 6}
         for key, size in sizes.items():
             storage.put(key, bytes(size))
         assert {info.key: info.size for info in storage.list()} == sizes
         assert {info.key for info in storage.list("data")} == {key for key in sizes if key.startswith("data/")}
-        assert {info.key for info in storage.list("data/ab")} == {PACK, "data/ab/" + "aa" * 32}
+        assert {info.key for info in storage.list("data/ab")} == {PACK, "data/ab/" + "aa" * 31 + "-1"}
         assert {info.key for info in storage.list("locks")} == {LOCK}
         assert list(storage.list("data/a")) == []
         assert list(storage.list("index")) == []
@@ -157,7 +168,7 @@ class StorageConformance:
         assert list(storage.list("data")) == []
 
     def test_list_while_deleting_what_it_yields(self, storage: Storage) -> None:
-        keys = {f"locks/{n:064x}" for n in range(40)}
+        keys = {f"locks/{n:062x}-1" for n in range(40)}
         for key in keys:
             storage.put(key, b"lock")
         seen = set()
@@ -183,7 +194,7 @@ class StorageConformance:
 
     def test_many_threads(self, storage: Storage) -> None:
         def work(number: int) -> None:
-            key = f"data/{number % 8:02x}/{number:064x}"
+            key = f"data/{number % 8:02x}/{number:062x}-1"
             data = pattern(1000 + number)
             storage.put(key, data)
             assert storage.get(key) == data
@@ -194,7 +205,8 @@ class StorageConformance:
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(48)))
-        assert {info.key for info in storage.list("data")} == {f"data/{n % 8:02x}/{n:064x}" for n in range(48) if n % 3}
+        left = {f"data/{n % 8:02x}/{n:062x}-1" for n in range(48) if n % 3}
+        assert {info.key for info in storage.list("data")} == left
 
     def test_a_reader_never_sees_a_part(self, storage: Storage) -> None:
         """While one object is put again and again with the same bytes, every read finds all of it."""

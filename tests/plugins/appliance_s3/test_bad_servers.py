@@ -18,6 +18,7 @@ from appliance.storage.interface import (
     AccessDenied,
     ClockSkewed,
     DamagedAnswer,
+    DamagedHere,
     NoSpace,
     ObjectInfo,
     ObjectNotFound,
@@ -51,6 +52,7 @@ SKEWED_WITHOUT_DATE = raw(
 )
 CHUNKED = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 10-19/100\r\nTransfer-Encoding: chunked\r\n\r\n"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+BY_HASH = f"locks/{hashlib.sha256(b'content').hexdigest()}"
 
 
 def patient(storage: S3Storage, slept: list[float] | None = None) -> RetryingStorage:
@@ -86,6 +88,25 @@ def test_an_upload_is_signed_and_says_what_it_is(serve: Serve, connect: Connect)
     for signed in ("content-md5", "host", "x-amz-content-sha256", "x-amz-date"):
         assert signed in authorization
     assert "x-amz-security-token" not in request.headers
+
+
+def test_the_hash_of_what_is_named_by_it_is_its_name(serve: Serve, connect: Connect) -> None:
+    server = serve(STORED)
+    connect(server).put(BY_HASH, b"content")
+    assert server.requests[0].headers["x-amz-content-sha256"] == hashlib.sha256(b"content").hexdigest()
+
+
+@pytest.mark.parametrize("code", ["XAmzContentSHA256Mismatch", "SignatureDoesNotMatch", "BadDigest"])
+def test_what_was_damaged_here_is_told_from_what_was_on_the_way(serve: Serve, connect: Connect, code: str) -> None:
+    storage = patient(connect(serve(refusal(400, code), reply(200, etag='"e"'))))
+    with pytest.raises(DamagedHere, match="damaged in this box before it was sent") as caught:
+        storage.put(BY_HASH, b"cOntent")
+    assert caught.value.code == "storage.damaged-here"
+    assert not caught.value.transient
+    on_the_way = connect(serve(refusal(400, "XAmzContentSHA256Mismatch")))
+    with pytest.raises(DamagedAnswer, match="arrived damaged") as passing:
+        on_the_way.put(BY_HASH, b"content")
+    assert passing.value.transient
 
 
 def test_a_session_token_is_sent_and_signed(serve: Serve, connect: Connect) -> None:

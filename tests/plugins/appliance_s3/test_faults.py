@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from appliance.repository import FileType, Repository
+from appliance.repository.check import check
 from appliance.storage import RetryingStorage, RetryPolicy
-from appliance.storage.interface import AccessDenied, ClockSkewed, StorageError
+from appliance.storage.interface import AccessDenied, Buffer, ClockSkewed, DamagedHere, Storage, StorageError
+from appliance.storage.wrapper import StorageWrapper
 from appliance_s3.client import Timeouts
 from appliance_s3.storage import S3Storage
 from tests.support.faulty_s3 import PAGE, Fault, FaultyS3
+from tests.support.repository import PASSWORD, new_repository, save_files
 
 CONTENT = bytes(range(256)) * 10
 FINAL = {Fault.EXPIRED: AccessDenied, Fault.SKEWED: ClockSkewed}
@@ -70,6 +75,41 @@ def test_what_is_promised_holds(server: FaultyS3, storage: RetryingStorage, faul
     seen: list[str] = []
     if attempt(lambda: seen.extend(info.key for info in storage.list()), fault) and fault is not Fault.STALE:
         assert set(seen) == {key.removeprefix("prefix/") for key in server.objects}
+
+
+class FaultyMemory(StorageWrapper):
+    """A bit falls over in what is about to be sent, once, in a file of the kind `kind`."""
+
+    def __init__(self, inner: Storage, kind: FileType) -> None:
+        super().__init__(inner)
+        self._waiting = [kind]
+
+    def put(self, key: str, data: Buffer) -> None:
+        damaged = bytearray(data)
+        if self._waiting and key.startswith(f"{self._waiting[0]}/"):
+            self._waiting.pop()
+            damaged[len(damaged) // 2] ^= 0x10
+        super().put(key, damaged)
+
+
+@pytest.mark.parametrize("kind", [FileType.PACK, FileType.INDEX, FileType.SNAPSHOT])
+def test_what_this_machines_memory_damaged_is_never_stored(
+    server: FaultyS3, storage: RetryingStorage, kind: FileType
+) -> None:
+    server.objects.clear()
+    repository = new_repository(FaultyMemory(storage, kind))
+    files = {b"one": bytes(range(256)) * 100, b"two": b"2"}
+    with pytest.raises(DamagedHere):
+        save_files(repository, files)
+    assert all(
+        hashlib.sha256(data).hexdigest() == key.rpartition("/")[2]
+        for key, data in server.objects.items()
+        if not key.endswith("/config")
+    )
+    again = Repository.open(storage, PASSWORD)
+    again.load_index()
+    save_files(again, files)
+    assert check(again, read_data=True).ok
 
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -15,7 +16,14 @@ import pytest
 
 import appliance_s3.multipart
 from appliance.capacity import Ledger
-from appliance.storage.interface import AccessDenied, ClockSkewed, DamagedAnswer, PlaceNotFound, StorageError
+from appliance.storage.interface import (
+    AccessDenied,
+    ClockSkewed,
+    DamagedAnswer,
+    DamagedHere,
+    PlaceNotFound,
+    StorageError,
+)
 from appliance.text import T
 from appliance_s3.storage import S3Storage
 from tests.storage.conformance import CONFIG, OTHER_PACK, PACK, pattern
@@ -95,7 +103,7 @@ class TestMultipart:
 
 def test_a_listing_of_more_than_one_page(server: S3Server, connect: Connect) -> None:
     storage = connect(server, f"{server.new_bucket()}/prefix")
-    keys = {f"locks/{number:064x}" for number in range(1005)}
+    keys = {f"locks/{number:062x}-1" for number in range(1005)}
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: storage.put(key, b"x"), keys))
     found = [info.key for info in storage.list("locks")]
@@ -165,6 +173,23 @@ class TestOnCeph:
         with pytest.raises(DamagedAnswer, match="arrived damaged") as caught:
             storage.put(PACK, b"content")
         assert caught.value.transient
+        assert list(storage.list()) == []
+
+    def test_content_damaged_before_it_was_sent_is_refused(
+        self, ceph_s3: S3Server, bucket: str, connect: Connect
+    ) -> None:
+        storage = connect(ceph_s3, bucket, part_limit=5 * MIB)
+        for size in (1000, 3 * MIB, 6 * MIB):
+            data = bytearray(pattern(size))
+            key = f"index/{hashlib.sha256(data).hexdigest()}"
+            storage.put(key, data)
+            assert storage.get(key) == data
+            storage.delete(key)
+            data[size // 2] ^= 1
+            if size < storage._place.part_limit:
+                with pytest.raises(DamagedHere, match="before it was sent") as caught:
+                    storage.put(key, data)
+                assert not caught.value.transient
         assert list(storage.list()) == []
 
     def test_the_bucket_in_the_host_name(
