@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from appliance.cli.access import Access
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.lazy import LazyGroup
-from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, remember, this_host, this_user
+from appliance.cli.repo_session import PasswordFileOption, RepoOption, remember, this_host, this_user
 from appliance.repository import Repository
 from appliance.repository.memory import prepare_process
 from appliance.text import T

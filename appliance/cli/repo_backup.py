@@ -12,11 +12,11 @@ import typer
 
 from appliance.backup import BackupPlan, BackupReport, Unreadable, execute_backup, plan_backup
 from appliance.capacity import CapacityExceeded, GatedStorage, Ledger, RehearsalStorage
+from appliance.cli.access import Access
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.output import Printer
 from appliance.cli.places import source_at
 from appliance.cli.repo_session import (
-    Access,
     PasswordFileOption,
     RepoOption,
     interruptible,

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.access import Access, new_password
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.repo_session import (
-    Access,
     PasswordFileOption,
     RepoOption,
-    new_password,
     opened,
     this_host,
     this_user,

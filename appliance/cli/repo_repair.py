@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.access import Access
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.output import Printer
-from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption, interruptible, locked
+from appliance.cli.repo_session import PasswordFileOption, RepoOption, interruptible, locked
 from appliance.errors import ExitCode
 from appliance.repair import (
     RepairPlan,

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.access import Access
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.output import Printer
-from appliance.cli.repo_session import Access, PasswordFileOption, RepoOption
+from appliance.cli.repo_session import PasswordFileOption, RepoOption
 from appliance.protection import execute_undelete, is_protected, plan_undelete
 from appliance.storage.interface import Storage
 from appliance.storage.versions import keeps_versions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from appliance import stretching
 from appliance.cli.start import begin_opening
 from appliance.stretching import KdfCost, stretch
+from tests.support.s3 import S3Server, moto_s3  # noqa: F401
 
 COST = KdfCost(n=16, r=8, p=1)
 SALT = bytes(range(64))
@@ -26,8 +28,11 @@ def repository(tmp_path: Path) -> Path:
 
 
 def write(repository: Path, **cost: int) -> None:
-    key = {"salt": base64.b64encode(SALT).decode(), "N": 16, "r": 8, "p": 1, **cost}
-    (repository / "keys" / ("ab" * 32)).write_text(json.dumps(key))
+    (repository / "keys" / ("ab" * 32)).write_text(key_file(**cost))
+
+
+def key_file(**cost: int) -> str:
+    return json.dumps({"salt": base64.b64encode(SALT).decode(), "N": 16, "r": 8, "p": 1, **cost})
 
 
 @pytest.fixture(autouse=True)
@@ -89,4 +94,33 @@ def test_what_is_no_key_file_is_for_others_to_judge(repository: Path) -> None:
     for content in ("", "[]", "{", '{"salt": 3}'):
         (repository / "keys" / ("ab" * 32)).write_text(content)
         begin_opening(["repo", "snapshots"], {"RESTIC_REPOSITORY": str(repository), "RESTIC_PASSWORD": "secret"})
+    assert stretching._begun == []
+
+
+@pytest.mark.parametrize(
+    ("content", "begun"),
+    [(key_file(), 1), (key_file(N=1 << 30), 0), ("[]", 0), (" " * (64 << 10) + key_file(), 0), (None, 0)],
+)
+def test_a_key_that_is_far_away_is_fetched_meanwhile(
+    moto_s3: S3Server,  # noqa: F811
+    worked: list[str],
+    content: str | None,
+    begun: int,
+) -> None:
+    bucket = moto_s3.new_bucket()
+    if content is not None:
+        moto_s3.client().put_object(Bucket=bucket, Key=f"box/keys/{'ab' * 32}", Body=content.encode())
+    environment = {
+        "RESTIC_REPOSITORY": f"s3:{moto_s3.endpoint}/{bucket}/box",
+        "RESTIC_PASSWORD": "secret",
+        "AWS_ACCESS_KEY_ID": moto_s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": moto_s3.secret_key,
+    }
+    begin_opening(["repo", "snapshots"], environment)
+    for thread in threading.enumerate():
+        if thread.name == "opening":
+            thread.join()
+    assert len(stretching._begun) == begun
+    stretch("secret", SALT, COST)
+    assert worked == ["secret"]
     assert stretching._begun == []
