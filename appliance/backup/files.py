@@ -23,7 +23,7 @@ from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import note_xattrs
 from appliance.backup.remote import describe, streams
 from appliance.repository import BlobType, BlobWriter, Chunker, Node
-from appliance.repository.writer import SealedBlob
+from appliance.repository.writer import SavedBlob, SealedBlob
 from appliance.sources.interface import Entry, LocalTree, Path, Source, SourceError, SourceFile, WholeFile, is_remote
 from appliance.storage.interface import Buffer
 from appliance.text import T, Text
@@ -309,15 +309,16 @@ class SaveSoon:
 
     def __call__(self, chunk: memoryview) -> Future[str]:
         """The chunk's id, when it is saved."""
+        save = self._writer.begin(BlobType.DATA, chunk)
         self._in_flight.acquire()
-        return self._executor.submit(self._save, chunk)
+        return self._executor.submit(self._save, save)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
 
-    def _save(self, chunk: memoryview) -> str:
+    def _save(self, save: Callable[[], SavedBlob]) -> str:
         try:
-            return self._writer.save(BlobType.DATA, chunk).id.hex()
+            return save().id.hex()
         finally:
             self._in_flight.release()
 

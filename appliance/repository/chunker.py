@@ -20,8 +20,8 @@ MIN_CHUNK = 512 << 10
 AVERAGE_CHUNK = 768 << 10
 MAX_CHUNK = 8 << 20
 
-_SEGMENT = MAX_CHUNK
-"""Bytes read at a time; with what is left of the last segment this is always enough for one chunk."""
+_SEGMENT = 2 << 20
+"""Bytes read at a time: few, so that what was just read is in the processor's cache when it is cut and hashed."""
 
 
 class Readable(Protocol):

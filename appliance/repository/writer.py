@@ -161,6 +161,15 @@ class BlobWriter:
         ids, fresh = self._claim_contents(kind, blobs)
         return self._finish(kind, ids, fresh, lambda: compress_many(list(fresh.values())))
 
+    def begin(self, kind: BlobType, data: Buffer) -> Callable[[], SavedBlob]:
+        """Begins what `save` does: the returned function does most of it, for whichever thread calls that.
+
+        This thread hashes, since it has just read the data and finds it in its processor's cache. As with `begin_many`
+        the function is to be called in any case.
+        """
+        ids, fresh = self._claim_contents(kind, (data,))
+        return lambda: self._finish(kind, ids, fresh, lambda: compress_many(list(fresh.values())))[0]
+
     def begin_many(self, kind: BlobType, blobs: Sequence[Buffer]) -> Callable[[], list[SavedBlob]]:
         """Begins what `save_many` does: another thread compresses, until the returned function is called to finish.
 

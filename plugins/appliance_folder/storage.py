@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -44,6 +45,9 @@ _RESTIC_TEMPORARY = re.compile(r"(?:config|[0-9a-f]{64})-tmp-[0-9]+")
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # so that a pipe keeps nobody waiting
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_BLOCK = 4096
+"""What is written past the kernel's cache is a multiple of this many bytes, and lies at one in memory."""
 
 _PIECE = 2 << 20
 """Bytes of a large file after which the disk is told to begin. Packs of 16 MiB, three at a time, each with its fsync,
@@ -315,12 +319,31 @@ def _replace_file(name: str, data: Buffer, folder_fd: int) -> None:
 
 def _write(fd: int, data: memoryview) -> None:
     """Writes all of it. The disk begins with the first piece at once, not when it is asked to be done with all."""
-    at = 0
+    at = _write_past_cache(fd, data) if len(data) > _PIECE else 0
     while at < len(data):
         written = os.write(fd, data[at : at + _PIECE])
         if _begin_writing is not None and len(data) > _PIECE:
             _begin_writing(fd, at, written, _SYNC_FILE_RANGE_WRITE)  # only a hint: what fails will fail fsync
         at += written
+
+
+def _write_past_cache(fd: int, data: memoryview) -> int:
+    """Has the disk fetch all whole blocks from where they lie; how many bytes that were, 0 where it cannot be done.
+
+    The kernel would copy them otherwise, into memory that it takes from somebody else.
+    """
+    whole = len(data) // _BLOCK * _BLOCK
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+        try:
+            return os.write(fd, data[:whole])
+        finally:
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the file system does no such thing, or the data does not lie on a block
+            raise
+        return 0
 
 
 def _remove(name: str, folder_fd: int) -> None:

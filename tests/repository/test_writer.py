@@ -131,6 +131,16 @@ def test_what_is_begun_is_stored_when_it_is_finished(repository: Repository) -> 
     assert is_whole(repository)
 
 
+def test_what_one_thread_begins_others_store(repository: Repository) -> None:
+    blobs = [RANDOM.randbytes(1000) for _ in range(20)]
+    with repository.writer() as writer, ThreadPoolExecutor(4) as pool:
+        begun = [writer.begin(BlobType.DATA, blob) for blob in [*blobs, *blobs]]
+        saved = list(pool.map(lambda save: save(), begun))
+    assert [one.new for one in saved] == [True] * 20 + [False] * 20
+    assert [bytes(repository.load_blob(BlobType.DATA, one.id)) for one in saved] == [*blobs, *blobs]
+    assert is_whole(repository)
+
+
 def test_a_flush_with_something_begun_claims_nothing(repository: Repository) -> None:
     with pytest.raises(RuntimeError), repository.writer() as writer:
         writer.begin_many(BlobType.DATA, [b"never finished"])

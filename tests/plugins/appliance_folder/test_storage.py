@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 import stat
@@ -36,6 +37,14 @@ def storage(tmp_path: Path) -> FolderStorage:
 
 def names(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("start", "size"), [(0, 3 << 20), (0, (3 << 20) + 1), (4096, (5 << 20) - 1), (7, 3 << 20)])
+def test_large_data_is_stored_wherever_it_lies(storage: FolderStorage, start: int, size: int) -> None:
+    memory = mmap.mmap(-1, start + size)
+    memory[start:] = data = pattern(size)
+    storage.put(PACK, memoryview(memory)[start:])
+    assert storage.get(PACK) == data
 
 
 class TestLayout:
