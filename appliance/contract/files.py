@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from appliance.contract.document import Mistaken, joined, validated
@@ -21,24 +21,24 @@ class BadProfile(KurabakoError):
         self.mistakes = tuple(mistakes)
         super().__init__(
             joined(self.mistakes),
-            safe=T("No profile of this plugin is used; what was agreed before is not changed."),
+            safe=T("Other profiles of this plugin are used; what was agreed before is not changed."),
             todo=T("Correct what is named, or ask the plugin's maker."),
         )
 
 
-def load_profiles(folder: Path) -> tuple[ServiceProfile, ...]:
-    """Every profile in `folder` (`*.toml`), by file name. Raises `BadProfile` with every mistake in every file."""
-    profiles: list[ServiceProfile] = []
+def load_profiles(folder: Path) -> Iterator[ServiceProfile]:
+    """Every sound profile in `folder` (`*.toml`), by file name; then raises `BadProfile` for all that is wrong."""
     mistakes: list[Text] = []
     for file in sorted(folder.glob("*.toml")):
         try:
-            profiles.append(_load(file))
+            profile = _load(file)
         except Mistaken as error:
             what = joined(error.mistakes)
             mistakes.append(T("The service profile {file} is wrong: {what}.", file=file.name, what=what))
+        else:
+            yield profile
     if mistakes:
         raise BadProfile(mistakes)
-    return tuple(profiles)
 
 
 def _load(file: Path) -> ServiceProfile:

@@ -33,23 +33,24 @@ def collects(hook: str) -> bool:
     return typing.get_origin(_promise(hook)) is collections.abc.Iterable
 
 
-def kept(hook: str, result: Any) -> list[Any]:
-    """The values a plugin handed out, in order; none for None. Generators run here.
+def kept(hook: str, result: Any, values: list[Any]) -> list[Any]:
+    """`values` with what a plugin handed out, in order; nothing for None. Generators run here.
 
-    Raises `PromiseBroken`, and whatever a generator raises.
+    Raises `PromiseBroken`, and whatever a generator raises; what it handed out before is in `values` then.
     """
     promise = _promise(hook)
     if result is None:
-        return []
+        return values
     if not collects(hook):
         require(result, promise, hook)
-        return [result]
+        values.append(result)
+        return values
     if isinstance(result, (str, bytes, Mapping)) or not isinstance(result, Iterable):
         raise PromiseBroken(f"{hook} must hand out several values, not {_name(type(result))}")
     (item,) = typing.get_args(promise)
-    values = list(result)
-    for value in values:
+    for value in result:
         require(value, item, hook)
+        values.append(value)
     return values
 
 

@@ -8,7 +8,7 @@ one, because pluggy's own call ends at the first exception. The rules:
 * A `KurabakoError` is no such failure: the plugin did its work and found that the world outside did not do
   what was asked (a server is away, a file cannot be read). The error is the answer to that one call and the plugin
   stays active. Where nobody waits for the answer (sources are discovered, an output shows the Status), the
-  plugin's status names the error until the same call succeeds.
+  plugin's status names the error until the same call succeeds, and what was handed out before it counts.
 """
 
 from __future__ import annotations
@@ -171,20 +171,32 @@ class Registry:
             self.set_aside(plugin, blame(doing, error, quote=secret_free), error)
             raise PluginFailed(plugin) from error
 
-    def call(self, plugin: Plugin, impl: pluggy.HookImpl, hook: str, arguments: dict[str, Any]) -> list[Any]:
-        """What one implementation hands out, checked. A context is narrowed to the plugin's own settings."""
+    def call(
+        self,
+        plugin: Plugin,
+        impl: pluggy.HookImpl,
+        hook: str,
+        arguments: dict[str, Any],
+        handed: list[Any] | None = None,
+    ) -> list[Any]:
+        """What one implementation hands out, checked. A context is narrowed to the plugin's own settings.
+
+        `handed` is filled with it, and holds what was handed out before an error, too.
+        """
+        found = handed if handed is not None else []
         context = arguments.get("context")
         if isinstance(context, PluginContext):
             own = {name: context.settings[name] for name in plugin.sections if name in context.settings}
             arguments = {**arguments, "context": replace(context, settings=own)}
         values = [arguments[name] for name in impl.argnames]
-        return self.guard(plugin, hook, lambda: kept(hook, impl.function(*values)), secret_free=context is None)
+        return self.guard(plugin, hook, lambda: kept(hook, impl.function(*values), found), secret_free=context is None)
 
     def ask(self, plugin: Plugin, impl: pluggy.HookImpl, hook: str, arguments: dict[str, Any]) -> list[Any]:
-        """`call` where nobody waits for an error: it becomes the plugin's trouble, and nothing is handed out."""
+        """`call` where nobody waits for an error: it becomes the plugin's trouble, and what came before it counts."""
+        handed: list[Any] = []
         with self.noting(plugin, hook):
-            return self.call(plugin, impl, hook, arguments)
-        return []
+            self.call(plugin, impl, hook, arguments, handed)
+        return handed if plugin.active else []
 
     @contextmanager
     def noting(self, plugin: Plugin, doing: str) -> Iterator[None]:

@@ -142,6 +142,8 @@ def test_a_profile_that_cannot_be_used_is_kept_as_evidence_once_and_changes_noth
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("appliance_services.PROFILES", tmp_path)
+    for name in ("fifth", "seventh"):
+        (tmp_path / f"{name}.toml").write_text(f'id = "{name}"\nname_en = "{name}"\nname_ja = "蔵"\n')
     (tmp_path / "sixth.toml").write_text('id = "sixth"\nname_en = 6\nname_ja = "六"\nmeter = "guess"\n')
     for _ in range(2):
         witness_bad_profiles(box)
@@ -149,5 +151,8 @@ def test_a_profile_that_cannot_be_used_is_kept_as_evidence_once_and_changes_noth
     assert (entry["kind"], entry["payload"]["plugin"]) == ("profile.refused", "services")
     for said in ("sixth.toml", "name_en = 6", 'meter = "guess"', "'stored', 'collected', 'none'"):
         assert said in entry["payload"]["why"]
+    assert set(box.plugins.profiles()) == {"fifth", "seventh"}, "the others of the plugin are used"
+    (status,) = (one for one in box.plugins.statuses() if one.name == "services")
+    assert status.state == "active" and "sixth.toml" in str(status.why)
     with pytest.raises(UnknownProfile):
         box.require_sound()

@@ -44,7 +44,7 @@ def test_each_service_counts_what_its_terms_count() -> None:
 def test_a_wrong_profile_is_named_by_file_and_value(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "kura.toml").write_text(text, encoding="utf-8")
     with pytest.raises(BadProfile) as caught:
-        load_profiles(tmp_path)
+        list(load_profiles(tmp_path))
     assert "kura.toml" in str(caught.value)
     assert said in str(caught.value)
 
@@ -61,7 +61,7 @@ def test_every_mistake_in_every_file_is_told_at_once_in_both_languages(tmp_path:
     )
     (tmp_path / "b.toml").write_text(GOOD.replace('"kura"', '"b"') + "discount = 3\n", encoding="utf-8")
     with pytest.raises(BadProfile) as caught:
-        load_profiles(tmp_path)
+        list(load_profiles(tmp_path))
     english, japanese = str(caught.value.what), caught.value.what.render("ja")
     for said in ("a.toml", "b.toml", 'meter = "guess"', "'stored', 'collected', 'none'", "warn_at.0 = 2", "discount"):
         assert said in english
