@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from appliance.agreement import Agreement, Contract
+from appliance.contract.box_state import Action, Condition
 from appliance.contract.collection import Refused, SourceFacts, refuse_sending, refuse_source
 from appliance.identity import box_id
 from appliance.policy import Policies, SourcePolicy
@@ -38,14 +39,30 @@ def held_sources(contract: Contract, policies: Policies, state: State) -> Mappin
     narrowed = any(one.only for one in contract.standing.conditions)
     if contract.terms.my_number is None and not narrowed:
         return {}
-    known = {one.source.id: one.source for one in state.designations()}
-    known |= {one.source.id: one.source for one in state.sources()}
     held = {}
-    for source_id, found in known.items():
+    for source_id, found in _ever_seen(state).items():
         refused = refuse_sending(contract.terms, contract.standing, _facts(found, policies.of(found), contract, state))
         if refused is not None:
             held[source_id] = refused
     return held
+
+
+def against_fetching(source_id: str | None, contract: Contract, policies: Policies, state: State) -> Condition | None:
+    """What keeps this source's snapshots from being read from the cloud, though others may be. Raises `StateError`.
+
+    Only a directive about its device does, and exactly that (KSG 13-1): what nobody knows the source of may be read.
+    """
+    found = _ever_seen(state).get(source_id or "")
+    if found is None:
+        return None
+    names = _facts(found, policies.of(found), contract, state).names
+    against = contract.standing.against(Action.CLOUD_RESTORE, device=names)
+    return against if against is not None and against.only.startswith("device:") else None
+
+
+def _ever_seen(state: State) -> dict[str, FoundSource]:
+    known = {one.source.id: one.source for one in state.designations()}
+    return known | {one.source.id: one.source for one in state.sources()}
 
 
 def _facts(found: FoundSource, policy: SourcePolicy, contract: Contract, state: State) -> SourceFacts:

@@ -451,6 +451,53 @@ def test_a_suspension_of_one_device_holds_back_that_device_and_is_resumed(
     assert one.in_cloud() == sorted([other, one.source_id])
 
 
+def test_a_suspended_device_is_not_restored_from_the_cloud_and_nothing_else_is_kept_from_it(
+    make: Callable[..., Contracted],
+) -> None:
+    one = make("ksg", devices=[BOX], capacity="900 MB")
+    one.fill(40_000)
+    for source in (one.source_id, other := one.second_source()):
+        assert one.do(BackupJob(source)).outcome is Outcome.DONE
+    assert one.do(ReplicateJob()).outcome is Outcome.DONE
+    snapshots = {f"folder:{each.paths[0]}": each.id for each in one.box.open_home().snapshots()}
+    one.told("suspension", 1, suspension="provision", scope="device:source", starts_at="2026-05-20T09:00:00+09:00")
+
+    def restored(source: str, *, cloud: bool) -> JobReport:
+        target = one.folder / f"{Path(source).name}-{cloud}-{len(list(one.folder.iterdir()))}"
+        report = one.do(RestoreJob(snapshots[source], str(target), cloud=cloud))
+        assert target.exists() == (report.outcome is Outcome.DONE)
+        return report
+
+    refused = restored(one.source_id, cloud=True)
+    assert refused.outcome is Outcome.FAILED
+    assert isinstance(refused.error, NotAllowedNow) and refused.error.code == "contract.not-allowed"
+    (told,) = one.evidence("restore.refused")
+    assert (told["source"], told["snapshot"]) == (one.source_id, snapshots[one.source_id])
+    assert restored(one.source_id, cloud=False).outcome is Outcome.DONE, "the vault is the customer's"
+    assert restored(other, cloud=True).outcome is Outcome.DONE, "it is about one device"
+    one.box.policies.choose(one.box.find_source(other).found, "my_number", ["contained"])
+    assert restored(other, cloud=True).outcome is Outcome.DONE, "what may not be sent may be fetched"
+    one.now += timedelta(hours=1)
+    one.told("resumption", 2, of=1, resumes_at=one.now.isoformat())
+    assert restored(one.source_id, cloud=True).outcome is Outcome.DONE
+
+
+def test_what_the_box_knows_no_source_of_waits_while_any_is_held_back_and_goes_once_it_is_known(
+    make: Callable[..., Contracted],
+) -> None:
+    """What was sent cannot be taken back: a memory that was lost could let the one go that is held back."""
+    one = make("mjs")
+    one.fill(40_000)
+    for source in (one.source_id, other := one.second_source()):
+        assert one.do(BackupJob(source)).outcome is Outcome.DONE
+    one.box.policies.choose(one.box.find_source(one.source_id).found, "my_number", ["contained"])
+    one.box.state.set_value("retention.paths", {})
+    assert one.do(ReplicateJob()).details["held_count"] == 2
+    assert one.do(BackupJob(other)).outcome is Outcome.DONE
+    assert one.do(ReplicateJob()).details["held_count"] == 1, "its next backup tells whose they are"
+    assert one.in_cloud() == [other]
+
+
 def test_a_capacity_that_the_provider_counts_otherwise(make: Callable[..., Contracted]) -> None:
     one = make("ksg", capacity="9 MB")
     one.fill(1_000_000)

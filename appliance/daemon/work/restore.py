@@ -6,14 +6,18 @@ import os
 from contextlib import closing
 from typing import Any
 
+from appliance.agreement import NotAllowedNow
 from appliance.box import Box
 from appliance.contract.civil import civil_day
 from appliance.contract.restores import refuse_restore, remarks
+from appliance.contracted import against_fetching
+from appliance.daemon.forgotten import Forgotten
 from appliance.daemon.jobs import JobReport
 from appliance.daemon.requests import RestoreJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, Cancelled, OnProgress, open_to_read, reading
 from appliance.errors import ExitCode, KurabakoError
 from appliance.plugins.places import open_target_at
+from appliance.repository import Snapshot
 from appliance.restore import RestoreReport, execute_restore, plan_restore
 from appliance.status.model import Outcome
 from appliance.text import T
@@ -51,10 +55,22 @@ def restore(box: Box, job: RestoreJob, on_progress: OnProgress, is_cancelled: Ca
         closing(open_target_at(box.plugins, box.context, job.target, os.environ)) as target,
     ):
         snapshot = repository.find_snapshot(job.snapshot)
+        if job.cloud or not box.has_vault:
+            _require_fetchable(box, snapshot)
         plan = plan_restore(repository, snapshot, job.path, target)
         report = execute_restore(repository, plan, on_progress=on_progress, cancelled=is_cancelled)
     told = [one.to_json() for one in remarks(box.contract.terms)]
     return _restore_report(report, snapshot.id, job.target, told)
+
+
+def _require_fetchable(box: Box, snapshot: Snapshot) -> None:
+    """Raises `NotAllowedNow` where the contract keeps this snapshot's device from the cloud; it is recorded."""
+    source_id = Forgotten(box.state).source_of(snapshot.paths)
+    against = against_fetching(source_id, box.contract, box.policies, box.state)
+    if against is None:
+        return
+    box.agreement.record("restore.refused", {"source": source_id, "snapshot": snapshot.id, "clause": against.clause})
+    raise NotAllowedNow(against)
 
 
 def _restore_report(report: RestoreReport, snapshot: str, target: str, told: list[dict[str, Any]]) -> JobReport:
