@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     item.add_marker(pytest.mark.skip(reason=f"needs {need}: {reason}"))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that share the machine's disks or ports run one by one; a pytest-xdist that loses groups fails them."""
+    if item.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+        pytest.fail("this pytest-xdist does not keep groups of tests together under this pytest", pytrace=False)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--no-skips") and reporter is not None and reporter.stats.get("skipped"):
