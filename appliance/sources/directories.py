@@ -64,7 +64,11 @@ class Directories:
         parent = self.at(path[:-1])
         directory = OpenDirectory(os.open(path[-1], _OPEN, dir_fd=parent.fd))
         if self._on_open is not None:
-            self._on_open(path, directory.fd)
+            try:
+                self._on_open(path, directory.fd)
+            except BaseException:
+                directory.close()  # not when the error's traceback is forgotten: somebody may want to unmount it
+                raise
         with self._lock:
             self._open[path] = directory
             if len(self._open) > self._keep:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from appliance.hookspecs import PluginContext
@@ -45,25 +46,25 @@ class DiskSource(SourceWrapper):
         try:
             return super().root()
         except SourceError as error:
-            raise self._told(error) from error
+            self._tell(error)
 
     def scandir(self, path: Path) -> Sequence[Entry]:
         try:
             return super().scandir(path)
         except SourceError as error:
-            raise self._told(error) from error
+            self._tell(error)
 
     def complete(self, path: Path, entry: Entry) -> None:
         try:
             super().complete(path, entry)
         except SourceError as error:
-            raise self._told(error) from error
+            self._tell(error)
 
     def open(self, path: Path, entry: Entry) -> SourceFile:
         try:
-            return _DiskFile(super().open(path, entry), path, self._file_error)
+            return _DiskFile(super().open(path, entry), path, self._tell_of_file)
         except SourceError as error:
-            raise self._told(error) from error
+            self._tell(error)
 
     def close(self) -> None:
         if not self._closed:
@@ -71,18 +72,25 @@ class DiskSource(SourceWrapper):
             super().close()
             self._release()
 
-    def _told(self, error: SourceError) -> SourceError:
-        return self._lost() if error.lost or not self._still_there() else error
+    def _tell(self, error: SourceError) -> NoReturn:
+        """Raises the error itself, or that the disk is gone.
 
-    def _file_error(self, path: Path, error: SourceError | OSError) -> SourceError:
-        """What a file that was being read met: the disk is gone, has a bad spot, or it is about the file alone."""
+        An error is never raised from itself: that makes a circle, in which it and all that its traceback holds live on
+        until the garbage collector comes by.
+        """
+        if error.lost or not self._still_there():
+            raise self._lost() from error
+        raise error
+
+    def _tell_of_file(self, path: Path, error: SourceError | OSError) -> NoReturn:
+        """Raises what a file that was being read met: the disk is gone, has a bad spot, or it is the file alone."""
         told = error if isinstance(error, SourceError) else None
         if (told is not None and told.lost) or not self._still_there():
-            return self._lost()
+            raise self._lost() from error
         cause = error.__cause__ if told is not None else error
         if told is not None and not (isinstance(cause, OSError) and cause.errno == errno.EIO):
-            return told
-        return SourceError(
+            raise told
+        raise SourceError(
             T(
                 "{path} cannot be read to its end: the disk {disk} reports a read error.",
                 path=b"/".join(path).decode("utf-8", "backslashreplace"),
@@ -90,7 +98,7 @@ class DiskSource(SourceWrapper):
             ),
             safe=T("Everything else on the disk goes on being backed up."),
             todo=T("Copy what can still be read soon: a disk with read errors often fails altogether."),
-        )
+        ) from error
 
     def _lost(self) -> SourceError:
         return SourceError(
@@ -120,24 +128,22 @@ class TreeOnDisk(DiskSource):
 class _DiskFile(FileWrapper):
     """An open file of a disk; a read that fails is told like every other error of the source."""
 
-    def __init__(
-        self, inner: SourceFile, path: Path, told: Callable[[Path, SourceError | OSError], SourceError]
-    ) -> None:
+    def __init__(self, inner: SourceFile, path: Path, tell: Callable[[Path, SourceError | OSError], NoReturn]) -> None:
         super().__init__(inner)
         self._path = path
-        self._told = told
+        self._tell = tell
 
     def readinto(self, buffer: memoryview) -> int:
         try:
             return super().readinto(buffer)
         except (SourceError, OSError) as error:
-            raise self._told(self._path, error) from error
+            self._tell(self._path, error)
 
     def changed(self) -> bool:
         try:
             return super().changed()
         except (SourceError, OSError) as error:
-            raise self._told(self._path, error) from error
+            self._tell(self._path, error)
 
 
 def open_disk(seen: Seen, options: OpenOptions, context: PluginContext) -> DiskSource:

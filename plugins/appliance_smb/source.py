@@ -115,7 +115,10 @@ class SmbSource:
         try:
             return asked(self._link, path, lambda channel: self._scan(channel, path))
         except SourceError as error:
-            raise self._told(error) from error
+            told = self._told(error)
+            if told is error:
+                raise
+            raise told from error
         except ValueError as error:
             raise SourceError(
                 T("{path} cannot be listed: the server's answer makes no sense.", path=errors.display(path)),

@@ -211,10 +211,11 @@ def test_other_file_systems_are_not_entered(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path / "tree" / "mounted")], check=True)
     try:
         source = LocalSource(tmp_path / "tree")
-        with pytest.raises(OtherFileSystem):
+        with pytest.raises(OtherFileSystem) as kept:
             source.scandir((b"mounted",))
     finally:
         subprocess.run(["umount", str(tmp_path / "tree" / "mounted")], check=True)
+    assert kept.traceback, "what is not entered can be unmounted, however long the error is kept"
 
 
 def test_a_root_that_went_away_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -422,6 +422,7 @@ def test_a_bad_file_is_told_from_a_pulled_disk(there: bool) -> None:
         with pytest.raises(SourceError) as raised:
             action()
         assert raised.value.lost is not there
+        assert raised.value.__cause__ is not raised.value, "a circle keeps alive what its traceback holds"
     assert ("read error" if there else "disconnected") in str(raised.value)
 
 
@@ -451,3 +452,4 @@ def test_what_a_file_meets_is_told_in_the_disks_name(error: Exception, pulled: b
         source.open((b"a",), Entry(b"a", EntryType.FILE)).readinto(memoryview(bytearray(1)))
     assert raised.value.lost is (said == "disconnected")
     assert ("写真" in str(raised.value)) is (said != "bad")
+    assert raised.value.__cause__ is not raised.value

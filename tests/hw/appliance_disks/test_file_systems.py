@@ -6,9 +6,10 @@ What this machine's kernel cannot read, the programs of FUSE do, as on a box who
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,7 +208,16 @@ def test_times_of_a_clock_on_the_wall_are_of_the_boxs_zone(
         source.close()
 
 
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """No garbage collector: a disk can be unmounted as soon as it was read, not once that comes by."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.needs("mkfs.btrfs")
+@pytest.mark.usefixtures("no_collector")
 def test_subvolumes_belong_to_their_btrfs_and_other_file_systems_do_not(
     context: PluginContext, loops: Loops, content: Path, tmp_path: Path
 ) -> None:
