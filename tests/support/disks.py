@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance_disks.devices import udev_runs
+from tests.support.holders import holders
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Loops:
             except FileNotFoundError:
                 return True
 
-        wait_for(is_gone, f"{node} is detached")
+        wait_for(is_gone, f"{node} is detached", otherwise=lambda: holders(node))
 
 
 @pytest.fixture
@@ -128,12 +129,23 @@ def run(*command: str) -> subprocess.CompletedProcess[bytes]:
 
 def unmount(place: Path) -> None:
     """Unmounts; whoever else looks at the disks of this machine, as other boxes under test do, may hold it a moment."""
-    wait_for(lambda: subprocess.run(["umount", place], capture_output=True).returncode == 0, f"{place} is unmounted")
+    said = ""
+
+    def is_unmounted() -> bool:
+        nonlocal said
+        done = subprocess.run(["umount", place], capture_output=True, text=True)
+        said = done.stderr
+        return done.returncode == 0
+
+    wait_for(is_unmounted, f"{place} is unmounted", otherwise=lambda: f"{said}{holders(str(place))}")
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
-    """Polls until `condition` holds; fails when it does not within the deadline."""
+def wait_for(
+    condition: Callable[[], object], what: str, seconds: float = 15, otherwise: Callable[[], str] = str
+) -> None:
+    """Polls until `condition` holds; fails when it does not within the deadline, with what `otherwise` tells then."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        if time.monotonic() >= deadline:
+            pytest.fail(f"not within {seconds} s: {what}\n{otherwise()}")
         time.sleep(0.02)
