@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import urllib.error
@@ -25,6 +26,7 @@ from tests.support.daemon import BoxUnderTest, Served
 __all__ = ["make"]
 
 Make = Callable[..., Contracted]
+LISTED, TORN = "latest:/給与/賞与 2026.xlsx", "snapshots 'open"
 OFFICER = {"role": "information_officer", "name": "情報 太郎"}
 
 
@@ -65,7 +67,8 @@ def test_NO1_17_remote_support_works_with_consent_on_the_page_for_a_time_and_eve
         assert support("snapshots") == 0
         assert support("contract", "calendar") == 0
         assert support("recovery-sheet") == 1, "secrets are not for support"
-        torn = ("env", "SSH_ORIGINAL_COMMAND=snapshots 'open")
+        assert support("ls", LISTED, "-l") == 1
+        torn = ("env", f"SSH_ORIGINAL_COMMAND={TORN}")
         assert box.run("support", "run", prefix=torn).code != 0, "and no traceback"
         assert "support.allowed" in {found["code"] for found in box.json("status")["problems"]}
         post(served, end="1")
@@ -75,10 +78,12 @@ def test_NO1_17_remote_support_works_with_consent_on_the_page_for_a_time_and_eve
     kinds = [entry["kind"].removeprefix("support.") for entry in evidence if entry["kind"].startswith("support.")]
     assert kinds == [
         *("refused", "refused", "allowed", "command", "command-ended", "command", "command-ended", "refused"),
-        *("command", "command-ended", "ended", "refused", "allowed"),
+        *("command", "command-ended", "command", "command-ended", "ended", "refused", "allowed"),
     ]
     words = [entry["payload"]["words"] for entry in evidence if entry["kind"] == "support.command"]
-    assert words == [["snapshots"], ["contract", "calendar"], ["snapshots 'open"]]
+    digests = [f"sha256:{hashlib.sha256(word.encode()).hexdigest()}" for word in (LISTED, TORN)]
+    assert words == [["snapshots"], ["contract", "calendar"], ["ls", digests[0], "-l"], [digests[1]]]
+    assert "賞与" not in json.dumps(evidence, ensure_ascii=False), "what was typed may name a customer's file"
 
 
 def test_what_was_allowed_ends_with_its_time(make: Make) -> None:
