@@ -71,7 +71,8 @@ def _other_buckets(box: Box, entitlement: Entitlement) -> Iterator[str]:
 def _reaches(box: Box, url: str) -> bool:
     """Whether a bucket answers, be it with a refusal: this key need not be one for it."""
     try:
-        with closing(box.plugins.open_storage(url, box.require_cloud().options())) as storage:
+        options = {**box.require_cloud().options(), "hosts": box.contract.hosts}
+        with closing(box.plugins.open_storage(url, options)) as storage:
             storage.stat("config")
     except StorageError as error:
         return not error.transient

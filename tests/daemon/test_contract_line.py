@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from appliance.box import Box
 from appliance.contract.box_state import Action, BoxState
+from appliance.contract.matters import MatterKind
 from appliance.daemon.collecting import Collecting
 from appliance.daemon.facts import Moment, gather
+from appliance.daemon.places import probe_places
 from appliance.daemon.planner import Planner
 from appliance.daemon.requests import ReplicateJob
 from appliance.daemon.standalone import do_job
@@ -30,6 +33,7 @@ from tests.daemon.test_contracted_box import Contracted, japan, make
 from tests.support.authority import Authority
 from tests.support.faulty_s3 import Asked, Fault, FaultyS3
 from tests.support.repository import file_node
+from tests.support.watched_s3 import watched_s3
 
 __all__ = ["make"]
 
@@ -65,9 +69,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     return found
 
 
-def at(one: Contracted, endpoint: str, *more: str) -> None:
+def at(one: Contracted, endpoint: str, *more: str, bucket: str = "bucket") -> None:
     """The box with its cloud at a server."""
-    one.cloud = f"s3:{endpoint}/bucket/box"
+    one.cloud = f"s3:{endpoint}/{bucket}/box"
     one.box.close()
     one.open()
     secret = one.folder / "s3-secret"
@@ -237,3 +241,32 @@ def test_KSG_12_a_run_that_works_cut_off_stays_lost_and_leaves_no_parts(make: Ma
     assert server.unfinished_bytes == 0, "its parts are taken away"
     assert not any(key.startswith("box/snapshots/") for key in server.objects)
     assert one.run(japan(2026, 6, 11, 2))[1] == "done"
+
+
+def test_KNT_06_the_box_itself_sees_whether_another_bucket_of_the_contract_answers(make: Make) -> None:
+    one = make("knet")
+    with watched_s3(seed=6) as (watched, server):
+        mine, other = server.new_bucket(), server.new_bucket()
+        one.bought("knet", serial=2, accounts=[{"user_id": "u1", "buckets": [mine, other]}])
+        at(one, server.endpoint, bucket=mine)
+
+        def outages() -> list[tuple[bool, bool]]:
+            """The outages so far: whether each is partial, and over."""
+            one.now += timedelta(minutes=15)
+            probe_places(one.box)
+            found = one.box.agreement.matters.known()
+            return [(each.partial, each.over_at is not None) for each in found if each.kind is MatterKind.OUTAGE]
+
+        assert outages() == []
+        watched.down = {mine, other}
+        assert outages() == outages() == [(False, False)], "one outage, of everything"
+        watched.down = set()
+        assert outages() == [(False, True)]
+        watched.down = {mine}
+        assert outages() == [(False, True), (True, False)], "the other bucket answers"
+        watched.down = set()
+        assert outages() == [(False, True), (True, True)]
+        watched.down = {mine, other}
+        assert outages()[2:] == [(False, False)]
+        watched.down = {mine}
+        assert outages()[2:] == [(True, False)], "from the moment on that a part of the service is there"

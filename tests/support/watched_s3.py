@@ -17,8 +17,8 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class WatchedS3:
     """moto's application, one request at a time, with the bytes of `bucket` after each: versions and parts too.
 
-    `losses`: the share of PUTs and POSTs that are done and answered with 503, as when the answer was lost, and the same
-    share of those that are not done.
+    Every request for one of the buckets that are `down` is answered with 503. `losses`: the share of PUTs and POSTs
+    that are done and answered with 503, as when the answer was lost, and the same share of those that are not done.
     """
 
     def __init__(self, application: Wsgi, seed: int) -> None:
@@ -26,6 +26,7 @@ class WatchedS3:
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
         self.bucket = ""
+        self.down: set[str] = set()
         self.losses = 0.0
         self.totals: list[int] = []
         self.reached = threading.Condition()
@@ -33,6 +34,8 @@ class WatchedS3:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with self._lock:
+            if environ["PATH_INFO"].split("/")[1] in self.down:
+                return _unavailable(start_response)
             writes = environ["REQUEST_METHOD"] in ("PUT", "POST")
             dice = self._chance.random() if writes else 1.0
             if dice < self.losses:
