@@ -6,6 +6,7 @@ breaks a target is left in a file `crash-…`; given as the only argument after 
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,9 @@ import atheris
 
 with atheris.instrument_imports(include=["appliance", "appliance_s3"]):
     from tests.fuzz.targets import TARGETS, run
+
+MEMORY = 1 << 30
+"""Bytes this process may have; a target that wants more finds none (`MemoryError`), which is a find."""
 
 
 def main() -> None:
@@ -34,7 +38,9 @@ def main() -> None:
                 first = bytes([number]) if len(targets) > 1 else b""
                 (Path(seeds) / f"{target.name}-{other}").write_bytes(first + sample)
         given = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-        options = ["-timeout=10", "-rss_limit_mb=1024", *sys.argv[1:]]
+        # libFuzzer would judge by the peak, which is inherited from the process that started this one.
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        options = ["-timeout=10", "-rss_limit_mb=0", *sys.argv[1:]]
         atheris.Setup([sys.argv[0], *options, *([] if given else [seeds])], feed)
         atheris.Fuzz()
 

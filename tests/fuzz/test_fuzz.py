@@ -80,3 +80,26 @@ def test_atheris_finds_nothing_in_a_short_time(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Done" in done.stderr
+
+
+GLUTTON = """
+from tests.fuzz import __main__ as fuzz
+from tests.fuzz.targets import Target
+kept = []
+fuzz.TARGETS = {"glutton": Target("glutton", lambda data: kept.append(bytearray(fuzz.MEMORY // 16)), (b"",))}
+fuzz.main()
+"""
+
+
+@pytest.mark.slow
+def test_atheris_finds_what_takes_memory_without_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GLUTTON, "glutton", "-runs=100", f"-artifact_prefix={tmp_path}/"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=200,
+    )
+    assert done.returncode != 0
+    assert "MemoryError" in done.stdout + done.stderr
+    assert list(tmp_path.glob("crash-*")), "what it was given then is kept"
