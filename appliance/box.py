@@ -394,6 +394,6 @@ class Box:
             )
         self._require_collectable(known.found)
         policy = self.policies.of(known.found)
-        options = OpenOptions(policy.cross_file_systems, policy.previous_versions)
+        options = OpenOptions(policy.cross_file_systems, policy.previous_versions, policy.permissions)
         source = self.plugins.open_source(self.context, known.found, options)
         return throttled(source, policy.read_limit) if policy.read_limit else source

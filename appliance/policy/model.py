@@ -12,7 +12,7 @@ from appliance.fields import Section, Size
 from appliance.policy.presets import PRESETS
 from appliance.policy.retention import parse_keep
 from appliance.schedule.field import PlannedTime
-from appliance.sources.interface import FoundSource, Medium, PreviousVersions
+from appliance.sources.interface import AskedAgain, FoundSource, Medium, PreviousVersions
 from appliance.sources.selection import Selection
 from appliance.text import T
 
@@ -65,8 +65,9 @@ class SourcePolicy(Section):
     `keep`: retention rules (`appliance.policy.retention`); empty for the box's own.
     `on_page`: whether the page on the LAN names the source. `cross_file_systems`: whether file systems that are mounted
     inside it are read as part of it. `previous_versions`: when earlier states that the server keeps are read: never, of
-    locked files, or always. `reread_days`: after how many days every file is read again, however unchanged
-    it looks; None for never.
+    locked files, or always. `permissions`: of which files a server is asked for permissions where its times do not tell
+    that they changed: always of all, or of those whose content changed. `reread_days`: after how many days every file
+    is read again, however unchanged it looks; None for never.
     """
 
     start: Literal["schedule", "arrival", "both"] = "both"
@@ -84,6 +85,7 @@ class SourcePolicy(Section):
     on_page: bool = True
     cross_file_systems: bool = False
     previous_versions: PreviousVersions = "locked"
+    permissions: AskedAgain = "always"
     reread_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
     @property

@@ -223,6 +223,7 @@ class Medium(StrEnum):
 
 
 PreviousVersions: TypeAlias = Literal["never", "locked", "always"]
+AskedAgain: TypeAlias = Literal["always", "changed"]
 
 
 @dataclass(frozen=True)
@@ -231,10 +232,13 @@ class OpenOptions:
 
     `cross_file_systems`: what is mounted inside it is read as part of it. `previous_versions`: when earlier states that
     a server keeps are read: "never", of files that are "locked", or "always", the whole source as it was at one moment.
+    `permissions`: whether a server whose times do not tell that those have changed is asked for them, and for all else
+    that `complete` tells, of every file in every run, or only of a file that is read.
     """
 
     cross_file_systems: bool = False
     previous_versions: PreviousVersions = "locked"
+    permissions: AskedAgain = "always"
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def open_source(context: PluginContext, source: FoundSource, options: OpenOption
     address, account = named
     announced_at = record_in(context.state_dir).read().address_of(address.server)
     login = login_of(account, settings.timeout, announced_at)
-    return open_share(address, login, settings, refused_logins(context.state_dir), options.previous_versions)
+    return open_share(address, login, settings, refused_logins(context.state_dir), options)
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from smbprotocol.connection import Connection
 
 from appliance.hookspecs import CheckResult
-from appliance.sources.interface import PreviousVersions
+from appliance.sources.interface import OpenOptions
 from appliance.status.model import Severity
 from appliance.text import T
 from appliance_smb import errors
@@ -45,12 +45,12 @@ def open_share(
     login: Login,
     settings: SmbSettings,
     logins: RefusedLogins,
-    previous: PreviousVersions = "locked",
+    options: OpenOptions | None = None,
 ) -> SmbSource:
     """The share as a source. Raises `LoginRefused`, `SourceNotFound` and the like."""
     link = _open_link(address, login, settings, logins)
     try:
-        return SmbSource(link, login.user, previous)
+        return SmbSource(link, login.user, options or OpenOptions())
     except BaseException:
         link.close()
         raise

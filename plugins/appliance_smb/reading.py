@@ -251,7 +251,7 @@ def _round_trip(wanted: Wanted) -> list[Message]:
         messages.append(requests.query_file(requests.FULL_EA, _FACTS))
     if wanted.size:
         messages.append(requests.read(wanted.size))
-    messages.append(requests.close(tell=True))
+    messages.append(requests.close(tell=wanted.size is not None))
     return messages
 
 
@@ -313,3 +313,14 @@ def may_audit(channel: Channel, name: bytes, moment: int = 0) -> bool:
         return False
     close_handle(channel, handle)
     return True
+
+
+def has_streams(channel: Channel, name: bytes) -> bool:
+    """Whether files may have named streams there: a server that says otherwise need not be asked for each."""
+    asked_for = [
+        requests.create(name, requests.READ_ATTRIBUTES, requests.DIRECTORY_FILE),
+        requests.query_file_system(requests.FILE_SYSTEM_ATTRIBUTES, _FACTS),
+        requests.close(),
+    ]
+    _, told, _ = [_answer(channel, one) for one in channel.send(asked_for)]
+    return isinstance(told, Refused) or wire.parse_has_streams(wire.parse_output(told))

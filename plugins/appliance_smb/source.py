@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from appliance.sources.interface import (
     Entry,
     EntryType,
+    OpenOptions,
     OtherFileSystem,
     Path,
-    PreviousVersions,
     SourceError,
     SourceFile,
 )
@@ -22,7 +22,7 @@ from appliance_smb import errors, requests, wire
 from appliance_smb.channel import Broken, Channel, Pending, Refused
 from appliance_smb.link import Link
 from appliance_smb.previous import Snapshot, newest_snapshot
-from appliance_smb.reading import SMALL, Ahead, Known, Wanted, asked, close_handle, may_audit, read_many
+from appliance_smb.reading import SMALL, Ahead, Known, Wanted, asked, close_handle, has_streams, may_audit, read_many
 
 _REMEMBERED = 10_000
 """Directories whose identity is remembered for noticing loops; those on the way to the current ones always are."""
@@ -56,9 +56,9 @@ class SmbSource:
     itself follows in a circle is noticed and read once.
     """
 
-    def __init__(self, link: Link, user: str, previous: PreviousVersions = "locked") -> None:
+    def __init__(self, link: Link, user: str, options: OpenOptions) -> None:
         self._link = link
-        self._previous = previous
+        self._previous = options.previous_versions
         self._snapshot: Snapshot | None = None
         self._looked_for_snapshot = False
         self._moment = 0
@@ -66,14 +66,15 @@ class SmbSource:
         self._known: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._security = _SECURITY
-        self._has_change_times = False
+        self._trusts_times = options.permissions == "changed"
         self._user = user
         try:
-            if previous == "always" and (snapshot := self._newest_snapshot(link.channel())):
+            if self._previous == "always" and (snapshot := self._newest_snapshot(link.channel())):
                 self._moment = snapshot.moment
             self._root = self._look_at_root(link.channel())
             if may_audit(link.channel(), self._name(()), self._moment):
                 self._security |= requests.SACL
+            self._has_streams = has_streams(link.channel(), self._name(()))
         except Refused as refused:
             raise errors.share_refused(link.address, user, refused.status) from refused
         except Broken as broken:
@@ -94,11 +95,11 @@ class SmbSource:
 
     @property
     def trusts_change_time(self) -> bool:
-        """Whether some file has shown a change time that is not the time of its last write.
+        """Whether some file has shown a change time that is not the time of its last write, or the policy says so.
 
         Samba tells the latter for both, so that permissions may change and no time tells.
         """
-        return self._has_change_times
+        return self._trusts_times
 
     def root(self) -> Entry:
         entry = _entry(b"", self._root)
@@ -194,7 +195,9 @@ class SmbSource:
         """What is asked for a file or directory; a stream (`name:stream`) has only its content."""
         whole = b":" not in (path[-1] if path else b"")
         eas = isinstance(entry, _Listed) and entry.has_eas
-        return Wanted(path, self._name(path), size, self._security if whole else 0, whole, self._moment, eas)
+        return Wanted(
+            path, self._name(path), size, self._security if whole else 0, whole and self._has_streams, self._moment, eas
+        )
 
     # --- directories -------------------------------------------------------------------------------------------------
 
@@ -234,7 +237,7 @@ class SmbSource:
                 if not wire.is_name(name):
                     raise ValueError("a name that cannot be one")
                 entries.append(_entry(name, facts))
-                self._has_change_times = self._has_change_times or facts.changed != facts.written
+                self._trusts_times = self._trusts_times or facts.changed != facts.written
         return entries
 
     def _list(self, channel: Channel, path: Path) -> Iterator[tuple[bytes, wire.Facts]]:

@@ -182,6 +182,11 @@ def parse_streams(buffer: Answer) -> list[Stream]:
     return found
 
 
+def parse_has_streams(buffer: Answer) -> bool:
+    """FILE_NAMED_STREAMS in what a server tells of a file system, [MS-FSCC] 2.5.1."""
+    return bool(struct.unpack_from("<I", buffer)[0] & 0x00040000)
+
+
 def parse_eas(buffer: Answer) -> list[tuple[bytes, bytes]]:
     """Names and values of extended attributes, in [MS-FSCC] 2.4.15's list. Raises `ValueError` when it is none."""
     found: list[tuple[bytes, bytes]] = []

@@ -87,6 +87,7 @@ EACH: dict[str, tuple[list[str], Any, list[str], str]] = {
     "on_page": (["false"], False, ["0.5"], "write true or false"),
     "cross_file_systems": (["true"], True, ["all"], "write true or false"),
     "previous_versions": (["always"], "always", ["often"], "write one of 'never', 'locked', 'always'"),
+    "permissions": (["changed"], "changed", ["never"], "write one of 'always', 'changed'"),
     "reread_days": (["90"], 90, ["0"], "write 1 or more"),
 }
 

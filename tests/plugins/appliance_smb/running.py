@@ -10,7 +10,7 @@ import appliance_smb
 from appliance.backup import BackupReport, execute_backup, plan_backup
 from appliance.hookspecs import PluginContext
 from appliance.repository import BlobType, Node, Repository
-from appliance.sources.interface import OpenOptions, PreviousVersions, Source
+from appliance.sources.interface import AskedAgain, OpenOptions, PreviousVersions, Source
 from appliance.status.model import Progress
 from appliance_folder.storage import FolderStorage
 from appliance_smb.settings import SmbSettings
@@ -35,13 +35,14 @@ def opened(
     folder: str = "data",
     patience: float = 120,
     previous: PreviousVersions = "locked",
+    permissions: AskedAgain = "always",
 ) -> Source:
     state.mkdir(exist_ok=True)
     table = {"url": server.url(share, folder), "password_file": str(server.password_file)}
     settings = SmbSettings.model_validate({"shares": [table], "patience": patience})
     context = PluginContext({"smb": settings}, state, state)
     (found,) = appliance_smb.discover_sources(context)
-    source = appliance_smb.open_source(context, found, OpenOptions(previous_versions=previous))
+    source = appliance_smb.open_source(context, found, OpenOptions(previous_versions=previous, permissions=permissions))
     assert source is not None
     return source
 

@@ -63,6 +63,35 @@ def test_the_box_restores_onto_a_share(smbd: Smbd, tmp_path: Path) -> None:
     assert refused.code == 1 and "There is no //" in refused.err
 
 
+@pytest.mark.slow
+def test_a_share_is_read_as_it_was_at_one_moment_when_the_policy_says_so(smbd: Smbd, tmp_path: Path) -> None:
+    """Through the daemon, with what Samba's shadow_copy2 keeps."""
+    folder = smbd.folder("一瞬")
+    (folder / "ledger").write_bytes(b"monday")
+    smbd.give(folder)
+    kept = smbd.keep(folder, datetime(2026, 5, 1, 3, tzinfo=UTC))
+    (folder / "ledger").write_bytes(b"tuesday")
+    (folder / "new").write_bytes(b"new")
+    smbd.give(folder)
+    box, source = make(smbd, tmp_path, "previous", "一瞬")
+
+    def collected() -> dict[str, bytes]:
+        out = tmp_path / f"out {len(list(tmp_path.iterdir()))}"
+        assert box.run("restore", f"latest:/smb/{smbd.address}/previous/一瞬", "--target", str(out)).code == 0
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    with box.serving():
+        ran = box.run("backup", source)
+        assert (ran.code, kept in ran.out + ran.err) == (0, False)
+        assert collected() == {"ledger": b"tuesday", "new": b"new"}
+        assert box.run("sources", "set", source, "previous_versions", "always").code == 0
+        shown = box.json("sources", "show", source)
+        assert (shown["policy"]["previous_versions"], shown["origins"]["previous_versions"]) == ("always", "chosen")
+        ran = box.run("backup", source)
+        assert (ran.code, kept in ran.out + ran.err) == (0, True), "what was read is named"
+        assert collected() == {"ledger": b"monday"}
+
+
 def test_after_so_many_days_every_file_is_read_again(smbd: Smbd, tmp_path: Path) -> None:
     """What changes neither a file's size nor its times is seen by reading it only."""
     folder = smbd.folder("reread")
