@@ -188,7 +188,7 @@ class Sealer:
         return plaintext.toreadonly(), starts
 
     def export(self) -> bytes:
-        """The key's JSON, for a process of our own and over a pipe; never anywhere else."""
+        """The key's JSON, for a process of our own, and handed to it alone; never anywhere else."""
         return self._key.to_json()
 
 

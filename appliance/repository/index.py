@@ -20,7 +20,7 @@ from typing import NamedTuple
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.growing import GrowingMemory
 from appliance.repository.ids import ID_SIZE, BlobType
-from appliance.repository.indexcolumns import DRAWERS, RECORD, WHOLE, IndexColumns
+from appliance.repository.indexcolumns import DRAWERS, RECORD, IndexColumns, each_record
 from appliance.repository.pack import PackedBlob
 from appliance.repository.packnumbers import PackNumbers
 from appliance.storage.interface import Buffer
@@ -87,7 +87,7 @@ class _Drawer:
         return self._memory.bytes[: self._memory.used]
 
     def _sort(self) -> None:
-        records = b"".join(sorted(record for (record,) in WHOLE.iter_unpack(self.records())))
+        records = b"".join(sorted(each_record(self.records())))
         self._memory.bytes[: len(records)] = records
         heads = bytearray(2 * (len(records) // _SIZE))
         heads[::2], heads[1::2] = records[1::_SIZE], records[2::_SIZE]
@@ -116,13 +116,14 @@ class _Blobs:
         if self._waiting > max(_FEW, self.count // 32):
             self.put_away()
 
-    def add_many(self, counts: Iterable[int], records: bytearray) -> None:
+    def add_many(self, counts: Iterable[int], records: Buffer) -> None:
         """Adds records that lie by the first byte of the id, of which so many begin with each."""
+        view = memoryview(records)
         ends = accumulate(count * _SIZE for count in counts)
         start = 0
         for first, end in enumerate(ends):
             if end > start:
-                self._drawer(first).add(records[start:end])
+                self._drawer(first).add(view[start:end])
             start = end
         self.count += len(records) // _SIZE
 
@@ -172,12 +173,12 @@ class Index:
     def add_columns(self, columns: IndexColumns) -> None:
         """Makes the packs of an index file known, as `add_pack` does each. The columns are used up."""
         with self._lock:
-            if known := {pack_id for pack_id in columns.packs if pack_id in self._packs}:
+            first = len(self._packs)
+            if known := self._packs.add_all(columns.packs):
                 columns = columns.without(known)
-            columns.number_from(len(self._packs))
+            columns.number_from(first)
             for blobs, counts, records in zip(self._blobs, columns.counts, columns.records, strict=True):
                 blobs.add_many(counts, records)
-            self._packs.add_all(columns.packs)
 
     def has(self, kind: BlobType, blob_id: bytes) -> bool:
         """Whether a copy of this blob is stored."""

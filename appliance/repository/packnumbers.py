@@ -6,11 +6,14 @@ searched from the place which the id's hash says, 8 to 16 more.
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from appliance.repository.growing import GrowingMemory
 from appliance.repository.ids import ID_SIZE
+
+_ID = struct.Struct(f"{ID_SIZE}s")
 
 
 class PackNumbers:
@@ -38,24 +41,37 @@ class PackNumbers:
         self.add_all((pack_id,))
         return len(self) - 1
 
-    def add_all(self, pack_ids: Sequence[bytes]) -> None:
-        """Adds packs that differ and are not known yet."""
-        first = len(self)
-        self._ids.add(b"".join(pack_ids))
-        size = len(self._table)
-        while size < 2 * len(self):
-            size *= 2
-        if size > len(self._table):
-            self._table = array("I", bytes(4 * size))
-            self._enter(self, 0)
-        else:
-            self._enter(pack_ids, first)
-
-    def _enter(self, pack_ids: Iterable[bytes], first: int) -> None:
-        """Notes the numbers of packs that the table does not hold."""
-        table = self._table
+    def add_all(self, pack_ids: Sequence[bytes]) -> set[bytes]:
+        """Adds packs that differ, in their order, but for those that are known already: these are returned."""
+        before = len(self)
+        self._make_room(before + len(pack_ids))
+        known: set[bytes] = set()
+        table, ids = self._table, self._ids.bytes
         last = len(table) - 1
-        for number, pack_id in enumerate(pack_ids, first + 1):
+        next_number = before + 1
+        for pack_id in pack_ids:
+            place = hash(pack_id) & last
+            while number := table[place]:
+                if number <= before and ids[(number - 1) * ID_SIZE : number * ID_SIZE] == pack_id:
+                    known.add(pack_id)
+                    break
+                place = (place + 1) & last
+            else:
+                table[place] = next_number
+                next_number += 1
+        self._ids.add(b"".join([pack_id for pack_id in pack_ids if pack_id not in known] if known else pack_ids))
+        return known
+
+    def _make_room(self, count: int) -> None:
+        """Makes the table large enough for so many packs."""
+        size = len(self._table)
+        while size < 2 * count:
+            size *= 2
+        if size == len(self._table):
+            return
+        self._table = table = array("I", bytes(4 * size))
+        last = size - 1
+        for number, (pack_id,) in enumerate(_ID.iter_unpack(self._ids.bytes[: self._ids.used]), 1):
             place = hash(pack_id) & last
             while table[place]:
                 place = (place + 1) & last

@@ -195,7 +195,7 @@ class Repository:
 
     def take_in(self, infos: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, list[bytes] | KurabakoError]]:
         """Makes the index know what these index files name: each file with its packs, or why it cannot be read."""
-        with closing(read_index_files(self.load_json, infos)) as files:
+        with closing(read_index_files(self.storage, self.sealer, infos)) as files:
             for info, found in files:
                 if isinstance(found, KurabakoError):
                     yield info, found

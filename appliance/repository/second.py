@@ -1,26 +1,33 @@
 """A second process of our own: Python works in one thread at a time, and what is small is all Python.
 
-It is told over a pipe what to do, does the plain case alone, and hands back undone whatever is not plain, which the
-first process then does with all its care. So it reports no error and leaves nothing behind: that it is killed at any
-moment costs the time to do a few things again.
+It is told what to do, does the plain case alone, and hands back undone whatever is not plain, which the first process
+then does with all its care. So it reports no error and leaves nothing behind: that it is killed at any moment costs the
+time to do a few things again.
 
-Requests and answers are two parts each, a head that says what and data, and a part is LE64(length) || bytes. The
-first request, without data, is the greeting; it has no answer.
+Requests and answers are messages over a pair of sockets, of two parts each: a head that says what, and data.
+
+    LE64(length of head) || LE64(length of data) || head || data
+
+Of a long one the parts lie in memory of the kernel's, whose descriptor goes with the lengths and which the other
+process maps. Piece by piece, each thread would have to wait for Python's lock after every piece. The first request,
+without data, is the greeting; it has no answer.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import queue
-import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+from array import array
 from collections.abc import Callable, Sequence
-from typing import IO, TypeAlias, TypeVar
+from mmap import MAP_POPULATE, MAP_SHARED, mmap
+from typing import TypeAlias, TypeVar
 
 from appliance.repository.memory import prepare_process
 from appliance.storage.interface import Buffer
@@ -28,12 +35,14 @@ from appliance.storage.interface import Buffer
 STALL_SECONDS = 120.0
 """Without an answer for so long it is given up."""
 
-Work: TypeAlias = Callable[[bytes, bytes], tuple[bytes, Buffer]]
+Work: TypeAlias = Callable[[bytes, Buffer], tuple[bytes, Buffer]]
 """What it does with a request's head and data: the answer's."""
 
 _Process = TypeVar("_Process")
-_LENGTH = 8
-_PIPE_BYTES = 1 << 20
+_LENGTHS = struct.Struct("<QQ")
+_TIME = struct.Struct("@ll")
+_LONG = 64 << 10
+"""Bytes from which on a message lies in memory of its own; of shorter ones a socket takes some at once."""
 
 log = logging.getLogger(__name__)
 
@@ -50,25 +59,23 @@ class SecondProcess:
     """
 
     def __init__(self, module: str, greeting: bytes, descriptors: Sequence[int] = ()) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],  # -P: no module of the folder one happens to be in
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=descriptors,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._output = self._process.stdin, self._process.stdout
-        for pipe in (self._requests, self._output):
-            _widen(pipe)
-        os.set_blocking(self._requests.fileno(), False)
-        self._answers: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
+        self._connection, other = socket.socketpair()
+        with other:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module],  # -P: no module of the folder one happens to be in
+                stdin=other.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=descriptors,
+            )
+        patience = _TIME.pack(int(STALL_SECONDS), int(STALL_SECONDS % 1 * 1e6))
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        self._answers: queue.SimpleQueue[tuple[bytes, Buffer] | None] = queue.SimpleQueue()
         self._gone = False
         self._was_needed = False
         self.waiting = 0
         """Requests whose answers are not collected."""
-        # What comes back is taken at once, so that neither process waits for a full pipe while the other does.
+        # What comes back is taken at once, so that neither process waits for a full socket while the other does.
         self._listener = threading.Thread(target=self._listen, name="second", daemon=True)
         self._listener.start()
         self._send(greeting)
@@ -82,7 +89,7 @@ class SecondProcess:
         self.waiting += 1
         self._send(head, data)
 
-    def collect(self, *, wait: bool) -> tuple[bytes, bytes] | None:
+    def collect(self, *, wait: bool) -> tuple[bytes, Buffer] | None:
         """The head and data of the oldest answer; None when nothing is waited for, or not `wait`ed for and not there.
 
         Raises `Gone`, once for each request.
@@ -113,45 +120,33 @@ class SecondProcess:
     def close(self) -> None:
         """Ends it."""
         try:
-            self._requests.close()
+            self._connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass
         if self.waiting or not self._was_needed:  # it may not even have started yet
             self._process.kill()
         self._listener.join(STALL_SECONDS)
         if not self._listener.is_alive():
-            self._output.close()
+            self._connection.close()
         try:
             self._process.wait(STALL_SECONDS)
         except subprocess.TimeoutExpired:
             log.warning("the second process does not end; it is left to the system")
 
-    def _send(self, *parts: Buffer) -> None:
+    def _send(self, head: bytes, data: Buffer = b"") -> None:
         if self._gone:
             return
         try:
-            for part in parts:
-                self._write_patiently(len(part).to_bytes(_LENGTH, "little"))
-                self._write_patiently(part)
+            _send(self._connection, head, data)
         except OSError as error:
-            if isinstance(error, TimeoutError):
+            if isinstance(error, BlockingIOError):  # as one that is stopped takes nothing
                 log.warning("the second process takes nothing; it is ended")
             self.give_up()
-
-    def _write_patiently(self, data: Buffer) -> None:
-        """Raises `TimeoutError` when the other process takes nothing for too long, as one that is stopped does."""
-        left = memoryview(data).cast("B")
-        room = select.poll()
-        room.register(self._requests, select.POLLOUT)
-        while left:
-            if not room.poll(STALL_SECONDS * 1000):
-                raise TimeoutError
-            left = left[os.write(self._requests.fileno(), left) :]
 
     def _listen(self) -> None:
         try:
             while True:
-                self._answers.put((_read(self._output), _read(self._output)))
+                self._answers.put(_receive(self._connection))
         except (OSError, EOFError):
             self._answers.put(None)
 
@@ -159,13 +154,13 @@ class SecondProcess:
 def serve(begin: Callable[[bytes], Work]) -> None:
     """The other process: what `begin` makes of the greeting answers requests, until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the first process, which ends this one
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    connection = socket.socket(fileno=sys.stdin.fileno())
     try:
-        work = begin(_read(requests))
+        work = begin(_receive(connection)[0])
         prepare_process()
         while True:
-            _write(answers, *work(_read(requests), _read(requests)))
-    except (EOFError, BrokenPipeError):
+            _send(connection, *work(*_receive(connection)))
+    except (EOFError, ConnectionError):
         pass
 
 
@@ -180,24 +175,50 @@ def started(make: Callable[[], _Process]) -> _Process | None:
         return None
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def _send(connection: socket.socket, head: bytes, data: Buffer) -> None:
+    lengths = _LENGTHS.pack(len(head), len(data))
+    if len(head) + len(data) < _LONG:
+        connection.sendall(b"".join((lengths, head, data)))
+        return
+    memory = os.memfd_create("second")
     try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    except OSError:  # more than this user may have; it only takes more turns
-        pass
+        _fill(memory, head, data)
+        socket.send_fds(connection, [lengths], [memory])
+    finally:
+        os.close(memory)
 
 
-def _write(pipe: IO[bytes], *parts: Buffer) -> None:
-    for part in parts:
-        pipe.write(len(part).to_bytes(_LENGTH, "little"))
-        pipe.write(part)
-    pipe.flush()
+def _fill(memory: int, head: bytes, data: Buffer) -> None:
+    left = [memoryview(head), memoryview(data).cast("B")]
+    while left:
+        written = os.writev(memory, left)
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if left:
+            left[0] = left[0][written:]
 
 
-def _read(pipe: IO[bytes]) -> bytes:
-    head = pipe.read(_LENGTH)
-    length = int.from_bytes(head, "little")
-    data = pipe.read(length)
-    if len(head) < _LENGTH or len(data) < length:
+def _receive(connection: socket.socket) -> tuple[bytes, Buffer]:
+    """Raises `EOFError` when there is no more."""
+    lengths, extras, _, _ = connection.recvmsg(
+        _LENGTHS.size, socket.CMSG_SPACE(array("i").itemsize), socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC
+    )
+    if len(lengths) < _LENGTHS.size:
         raise EOFError
-    return data
+    head, data = _LENGTHS.unpack(lengths)
+    whole: bytearray | mmap
+    if extras:
+        (memory,) = array("i", extras[0][2])
+        try:
+            whole = mmap(memory, head + data, MAP_SHARED | MAP_POPULATE)
+        finally:
+            os.close(memory)
+    else:
+        whole = bytearray(head + data)
+        left = memoryview(whole)
+        while left:
+            if not (size := connection.recv_into(left)):
+                raise EOFError
+            left = left[size:]
+    view = memoryview(whole)
+    return bytes(view[:head]), view[head:]

@@ -44,7 +44,7 @@ def _begin(greeting: bytes) -> Work:
     return lambda head, data: (_WHOLE if _is_whole(sealer, head, data) else b"", b"")
 
 
-def _is_whole(sealer: Sealer, header: bytes, pack: bytes) -> bool:
+def _is_whole(sealer: Sealer, header: bytes, pack: Buffer) -> bool:
     try:
         blobs = read_header(pack, sealer)
     except DamagedData:

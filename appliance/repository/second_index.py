@@ -1,21 +1,27 @@
 """Index files decoded by a second process (`appliance.repository.second`).
 
-It is handed the JSON of an index file, and hands back what the index will hold of it. What is wrong with one that it
-cannot decode, the first process finds out.
+It is handed index files as they are stored, and hands back what the index will hold of each. What is wrong with one
+that it cannot decode, the first process finds out.
 """
 
 from __future__ import annotations
 
-import threading
+from itertools import accumulate, pairwise
 
 import msgspec
 
+from appliance.repository.crypto import MasterKey, Sealer
 from appliance.repository.errors import DamagedData
-from appliance.repository.ids import ID_SIZE
+from appliance.repository.ids import ID_SIZE, content_id
 from appliance.repository.indexcolumns import DRAWERS, RECORD, IndexColumns, index_columns, split
 from appliance.repository.indexfile import read_index
 from appliance.repository.second import Gone, SecondProcess, Work, serve
+from appliance.repository.unpacked import decode_unpacked
 from appliance.storage.interface import Buffer
+from appliance.text import T
+
+_AT_ONCE = 2
+"""Files: one being decoded, and one waiting, so that the process never is."""
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -29,27 +35,41 @@ _heads = msgspec.msgpack.Decoder(_Head)
 
 
 class SecondIndexer:
-    """The other process, as the first one sees it. One thread at a time uses it: the one that holds `turn`."""
+    """The other process, as the first one sees it, for one thread."""
 
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self._process = SecondProcess("appliance.repository.second_index", b"")
+    def __init__(self, sealer: Sealer) -> None:
+        self._process = SecondProcess("appliance.repository.second_index", sealer.export())
 
-    def columns(self, json: Buffer) -> IndexColumns | None:
-        """What the index file names; None when the other process does not say."""
-        self._process.submit(b"", json)
+    @property
+    def has_room(self) -> bool:
+        """Whether it can be given a file."""
+        return self._process.waiting < _AT_ONCE and not self._process.is_gone
+
+    def submit(self, name: str, sealed: Buffer) -> None:
+        """Hands over the index file of this name."""
+        self._process.submit(name.encode(), sealed)
+
+    def collect(self, *, wait: bool) -> tuple[IndexColumns | None] | None:
+        """What the oldest file names, inside None when the other process does not say; None: it is not there yet."""
         try:
-            answer = self._process.collect(wait=True)
+            answer = self._process.collect(wait=wait)
         except Gone:
-            return None
-        return _columns(*answer) if answer else None
+            return (None,)
+        return answer and (_columns(*answer),)
 
     def close(self) -> None:
         """Ends the other process."""
         self._process.close()
 
 
-def _columns(head: bytes, data: bytes) -> IndexColumns | None:
+def columns_of(sealer: Sealer, name: str, sealed: Buffer) -> IndexColumns:
+    """What the index will hold of the index file of this name, in either process. Raises `DamagedData`."""
+    if content_id(sealed).hex() != name:
+        raise DamagedData(T("Its content does not match its name."))
+    return index_columns(read_index(decode_unpacked(sealer.open(sealed))))
+
+
+def _columns(head: bytes, data: Buffer) -> IndexColumns | None:
     """What an answer says; None when it makes no sense."""
     try:
         said = _heads.decode(head)
@@ -58,24 +78,23 @@ def _columns(head: bytes, data: bytes) -> IndexColumns | None:
     sizes = [sum(counts) * RECORD.size for counts in said.counts]
     if len(said.packs) % ID_SIZE or any(len(counts) != DRAWERS for counts in said.counts) or sum(sizes) != len(data):
         return None
-    records, at = [], 0
-    for size in sizes:
-        records.append(bytearray(data[at : at + size]))
-        at += size
-    return IndexColumns(split(said.packs), said.counts, records)
+    view = memoryview(data)
+    ends = list(accumulate(sizes, initial=0))
+    return IndexColumns(split(said.packs), said.counts, [view[start:end] for start, end in pairwise(ends)])
 
 
-def _work(_: bytes, json: bytes) -> tuple[bytes, Buffer]:
-    try:
-        columns = index_columns(read_index(json))
-    except DamagedData:
-        return b"", b""
-    head = msgspec.msgpack.encode(_Head(b"".join(columns.packs), columns.counts))
-    return head, b"".join(columns.records)
+def _begin(greeting: bytes) -> Work:
+    sealer = Sealer(MasterKey.from_json(greeting))
 
+    def work(name: bytes, sealed: Buffer) -> tuple[bytes, Buffer]:
+        try:
+            columns = columns_of(sealer, name.decode(), sealed)
+        except DamagedData:
+            return b"", b""
+        head = msgspec.msgpack.encode(_Head(b"".join(columns.packs), columns.counts))
+        return head, b"".join(columns.records)
 
-def _begin(_: bytes) -> Work:
-    return _work
+    return work
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from appliance.repository.pack import PackedBlob
 from appliance.repository.packnumbers import PackNumbers
 from appliance.repository.second import Gone, SecondProcess
 from appliance.repository.second_index import SecondIndexer
-from appliance.storage.interface import Buffer
 from tests.support.repository import new_repository
 
 ids = st.binary(min_size=32, max_size=32) | st.builds(
@@ -160,6 +159,20 @@ def test_packs_keep_their_numbers() -> None:
     assert numbers.number(bytes(32)) is None
 
 
+def test_packs_that_are_known_are_told_among_many() -> None:
+    numbers = PackNumbers()
+    expected: list[bytes] = []
+    for size in (1, 30, 31, 500, 5000):
+        some = [os.urandom(32) for _ in range(size)]
+        if bytes(32) not in expected:
+            some.append(bytes(32))  # as memory that is not used yet reads
+        again = expected[::3]
+        assert numbers.add_all([*some[: size // 2], *again, *some[size // 2 :]]) == set(again)
+        expected += some
+        assert list(numbers) == expected
+    assert [numbers.number(pack_id) for pack_id in expected] == list(range(len(expected)))
+
+
 def test_a_blob_takes_64_bytes() -> None:
     """Of half a million, twelve to a pack, in a process of its own."""
     done = subprocess.run(
@@ -196,14 +209,14 @@ def taken_in(repository: Repository) -> list[object]:
 
 def test_two_processes_decode_what_one_does(many_files: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bool] = []
-    columns = SecondIndexer.columns
+    collect = SecondIndexer.collect
 
-    def counted(self: SecondIndexer, json: Buffer) -> IndexColumns | None:
-        found = columns(self, json)
-        decoded.append(found is not None)
-        return found
+    def counted(self: SecondIndexer, *, wait: bool) -> tuple[IndexColumns | None] | None:
+        answer = collect(self, wait=wait)
+        decoded.append(answer not in (None, (None,)))
+        return answer
 
-    monkeypatch.setattr(SecondIndexer, "columns", counted)
+    monkeypatch.setattr(SecondIndexer, "collect", counted)
     many_files.save_json(FileType.INDEX, b'{"packs":[{"id":"no"}]}')
     two = taken_in(many_files)
     assert any(decoded)
