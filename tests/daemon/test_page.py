@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse
 
 from appliance.daemon import page as page_module
 from appliance.daemon.page import Page
-from tests.support.daemon import free_port
+from tests.support.ports import free_port
 
 ASK = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -63,7 +63,7 @@ def test_from_a_folder_to_the_cloud_and_back_with_stock_restic(
     assert box.run("setup").code == 0
     with box.serving() as served:
         assert served.status()["version"]
-        page = requests.get(f"http://127.0.0.1:{box.tables['web']['port']}/", timeout=10)
+        page = requests.get(f"http://127.0.0.1:{box.tables['web']['port']}/", timeout=60)
         assert page.status_code == 200
         listed = box.json("sources")["sources"]
         assert [(one["id"], one["designated"]) for one in listed if one["kind"] == "folder"] == [(box.source_id, False)]

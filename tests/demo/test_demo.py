@@ -86,7 +86,7 @@ def test_on_a_terminal_it_shows_progress_serves_and_ends_on_ctrl_c(tmp_path: Pat
     page = str(terminal.match[1])
     terminal.expect("クラウドも")
     terminal.expect("Ctrl-C で終了します")
-    assert "すべてのバックアップ" in requests.get(page, headers={"Accept-Language": "ja"}, timeout=10).text
+    assert "すべてのバックアップ" in requests.get(page, headers={"Accept-Language": "ja"}, timeout=60).text
     commands = _commands(terminal.before or "")
     assert "no errors were found" in _paste(commands, tmp_path)
     restored = tmp_path / "demo" / "restored" / str(tmp_path / "demo" / "sample").lstrip("/")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from appliance.daemon.client import ControlClient
+from tests.support.ports import free_port
 from tests.support.s3 import S3Server
 
 Value = TypeVar("Value")
@@ -38,13 +39,6 @@ def eventually(look: Callable[[], Value | None], what: str = "the condition", *,
             return value
         assert time.monotonic() < deadline, f"not in time: {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -141,7 +141,7 @@ def unmount(place: Path) -> None:
 
 
 def wait_for(
-    condition: Callable[[], object], what: str, seconds: float = 15, otherwise: Callable[[], str] = str
+    condition: Callable[[], object], what: str, seconds: float = 60, otherwise: Callable[[], str] = str
 ) -> None:
     """Polls until `condition` holds; fails when it does not within the deadline, with what `otherwise` tells then."""
     deadline = time.monotonic() + seconds

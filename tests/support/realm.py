@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 NAME = "KURA.TEST"
 
 _CLIENT = """
@@ -78,9 +80,7 @@ def start_realm() -> Iterator[Realm]:
     with tempfile.TemporaryDirectory(prefix="kurabako-realm-") as place:
         folder = Path(place)
         folder.chmod(0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         config = folder / "krb5.conf"
         config.write_text(_CLIENT.format(realm=NAME, port=port))
         (folder / "kdc.conf").write_text(_SERVER.format(realm=NAME, port=port, folder=folder))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import socket
 import subprocess
 import time
@@ -23,6 +22,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
+from tests.support.ports import free_port
 
 NEEDS_CEPH = pytest.mark.needs("ceph-mon", "ceph-osd", "ceph", "radosgw", "setpriv")
 
@@ -106,7 +107,7 @@ class Ceph:
             daemon.wait()
 
     def start(self) -> S3Server:
-        mon_port, gateway_port = _free_port(), _free_port()
+        mon_port, gateway_port = free_port(), free_port()
         cluster, osd = str(uuid.uuid4()), str(uuid.uuid4())
         self._write_settings(cluster, mon_port, gateway_port)
         monmap = self._folder / "monmap"
@@ -212,15 +213,3 @@ rgw run sync thread = false
     def _report(self) -> str:
         """The last words of every daemon."""
         return "\n".join(f"{path.name}: {path.read_text()[-1000:]}" for path in self._folder.glob("*.out"))
-
-
-def _free_port() -> int:
-    """A port nobody listens on, below those the system hands out for outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

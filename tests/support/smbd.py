@@ -19,6 +19,8 @@ from random import randrange
 
 import pytest
 
+from tests.support.ports import free_port
+
 ACCOUNT = "kurabako-smb"
 """The Unix account that owns what the shares hold; Samba maps its user to one of the system's."""
 
@@ -176,7 +178,7 @@ def start_smbd(
         for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "snapshots", "data"):
             (root / folder).mkdir(mode=0o755)
         address = own_address or (_free_address() if usual_port else "127.0.0.1")
-        port = 445 if own_address or usual_port else _free_port()
+        port = 445 if own_address or usual_port else free_port()
         config = root / "smb.conf"
         config.write_text(
             _CONFIG.format(
@@ -256,15 +258,8 @@ def _free_address() -> str:
             return address
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait_until_it_answers(address: str, port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection((address, port), timeout=1).close()

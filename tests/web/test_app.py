@@ -45,7 +45,7 @@ def page(board: Board) -> Iterator[str]:
 
 
 def get(url: str, **headers: str) -> requests.Response:
-    return requests.get(url, headers={"Accept-Language": "", **headers}, timeout=10)
+    return requests.get(url, headers={"Accept-Language": "", **headers}, timeout=60)
 
 
 def events(response: requests.Response) -> Iterator[tuple[str, dict[str, object]]]:
@@ -64,7 +64,7 @@ def events(response: requests.Response) -> Iterator[tuple[str, dict[str, object]
 
 
 def listen(page: str, **headers: str) -> requests.Response:
-    return requests.get(f"{page}/api/events", headers=headers, stream=True, timeout=10)
+    return requests.get(f"{page}/api/events", headers=headers, stream=True, timeout=60)
 
 
 def test_the_page_says_how_the_box_is(page: str) -> None:
@@ -103,9 +103,9 @@ def test_the_language_is_the_readers(page: str) -> None:
     assert 'lang="en"' in get(page, **{"Accept-Language": "fr, en-US;q=0.8, ja;q=0.3"}).text[:60]
     session = requests.Session()
     session.headers["Accept-Language"] = "en"
-    chosen = session.get(f"{page}/?lang=ja", timeout=10)
+    chosen = session.get(f"{page}/?lang=ja", timeout=60)
     assert re.search("lang=ja;.*HttpOnly.*SameSite=lax", chosen.headers["Set-Cookie"])
-    assert '<html lang="ja"' in session.get(page, timeout=10).text, "and it is remembered"
+    assert '<html lang="ja"' in session.get(page, timeout=60).text, "and it is remembered"
     assert "Set-Cookie" not in get(page).headers, "otherwise there is no cookie"
     assert "Set-Cookie" not in get(f"{page}/?lang=xx").headers
 
@@ -184,7 +184,7 @@ def test_every_answer_carries_the_guards_headers(page: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
 def test_nothing_can_be_changed_through_the_page(page: str, method: str) -> None:
     for path in ("/", "/api/status", "/x/stranger/"):
-        assert requests.request(method, page + path, timeout=10).status_code == 405
+        assert requests.request(method, page + path, timeout=60).status_code == 405
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,14 @@ def page(box: Box) -> Iterator[str]:
 def hand_in(page: str, headers: dict[str, str] | None = None, **parts: str) -> requests.Response:
     form = {name: ("1.jws" if name == "file" else None, value) for name, value in parts.items()}
     sent = {"Accept-Language": "en"} | (headers or {})
-    return requests.post(f"{page}/directives", files=form, headers=sent, timeout=10)
+    return requests.post(f"{page}/directives", files=form, headers=sent, timeout=60)
 
 
 def test_the_page_links_to_a_form_in_both_languages(page: str) -> None:
-    assert 'href="/directives"' in requests.get(page, timeout=10).text
-    english = requests.get(f"{page}/directives?lang=en", timeout=10)
+    assert 'href="/directives"' in requests.get(page, timeout=60).text
+    english = requests.get(f"{page}/directives?lang=en", timeout=60)
     assert "Hand in a directive" in english.text
-    assert "指示書を渡す" in requests.get(f"{page}/directives?lang=ja", timeout=10).text
+    assert "指示書を渡す" in requests.get(f"{page}/directives?lang=ja", timeout=60).text
     assert "form-action 'self'" in english.headers["Content-Security-Policy"]
 
 
@@ -101,6 +101,6 @@ def test_so_many_forms_and_no_more(page: str, box: Box) -> None:
 
 def test_a_page_without_it_only_shows() -> None:
     with serve(create_app(Board(sample_status()))) as address:
-        assert requests.get(f"{address}/directives", timeout=10).status_code == 404
+        assert requests.get(f"{address}/directives", timeout=60).status_code == 404
         assert hand_in(address, document="a.b.c").status_code == 405
-        assert "/directives" not in requests.get(address, timeout=10).text
+        assert "/directives" not in requests.get(address, timeout=60).text

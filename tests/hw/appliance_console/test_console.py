@@ -134,7 +134,7 @@ def test_it_speaks_through_a_pair_of_serial_ports(tmp_path: Path) -> None:
     box, laptop = tmp_path / "box", tmp_path / "laptop"
     cable = subprocess.Popen(["socat", f"pty,raw,echo=0,link={box}", f"pty,raw,echo=0,link={laptop}"])
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (box.exists() and laptop.exists()):
             assert time.monotonic() < deadline and cable.poll() is None
             time.sleep(0.01)

@@ -8,7 +8,7 @@ import queue
 import shutil
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -302,9 +302,8 @@ class TestRealDisks:
             gone = next_event(events, node)
             assert (gone.action, gone.source.id) == ("remove", arrived.source.id)
         finally:
-            started = time.monotonic()
             watch.close()
-            assert time.monotonic() - started < 1
+            wait_for(lambda: "disk-watch" not in {thread.name for thread in threading.enumerate()}, "the watch ends")
         told = events.qsize()
         loops.attach(image)
         assert events.qsize() == told, "a closed watch is silent"
@@ -333,7 +332,7 @@ class TestRealDisks:
 def next_event(events: queue.Queue[SourceEvent], node: str) -> SourceEvent:
     """The next event about the disk at `node`; others may come and go on this machine meanwhile."""
     while True:
-        event = events.get(timeout=10)
+        event = events.get(timeout=60)
         if event.source.details["device"] == node:
             return event
 

@@ -23,6 +23,7 @@ from appliance_mail import notification_channels
 from appliance_mail.channel import MailChannel, MailFailed
 from appliance_mail.settings import MailSettings
 from tests.support.authority import Authority
+from tests.support.ports import free_port
 
 NOTICE = Notice(
     "kura1",
@@ -65,9 +66,7 @@ class Served(Controller):
 
     def __init__(self, post: Post, authority: Authority, security: str) -> None:
         self._tls, self._security = authority.server(), security
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        super().__init__(post, "127.0.0.1", port, ssl_context=self._tls if security == "tls" else None)
+        super().__init__(post, "127.0.0.1", free_port(), ssl_context=self._tls if security == "tls" else None)
 
     def factory(self) -> SMTP:
         starttls = self._security == "starttls"
