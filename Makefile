@@ -11,7 +11,7 @@ DESTDIR ?=
 
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench bench-shares install uninstall clean help
+.PHONY: run test check bench install uninstall clean help
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,12 +49,9 @@ check: $(VENV)/.installed-test ## style, types and the layers of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-test ## compare with stock restic and borg on this machine; ARGS=--scale: a repository of 10 TB
+bench: $(VENV)/.installed-test ## compare with stock restic, borg and rclone on this machine; ARGS=--scale: a repository of 10 TB
 	@$(BIN)/python -m tests.requirements --install
 	$(BIN)/python -m tests.bench $(ARGS)
-
-bench-shares: $(VENV)/.installed-test ## compare with rclone on a share of a Samba server on this machine (as root)
-	$(BIN)/python -m tests.bench.shares $(ARGS)
 
 install: ## make this Debian 12 machine a box (as root)
 	image/install.sh "$(DESTDIR)" "$(BOX_DIR)" "$(PREFIX)" "$(PYTHON)"

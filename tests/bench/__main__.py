@@ -1,8 +1,9 @@
-"""`make bench`: Kurabako, stock restic and borg in turn on the same corpora, on this machine.
+"""`make bench`: Kurabako, stock restic, borg and rclone in turn on the same corpora, on this machine.
 
 Each round runs every engine once, one after the other, so that a machine whose speed drifts is fair to all; the table
 shows medians over the rounds and the ratio of the peer's time to ours (2.0 means we took half the time). Options:
-`--rounds N`, `--large MB`, `--files N`, `--s3 MB`, `--quick`, `--peers restic,borg`, `--json FILE`.
+`--only folders,s3,shares` (what is measured), `--rounds N`, `--large MB`, `--files N`, `--s3 MB`, `--quick`,
+`--peers restic,borg`, `--json FILE`.
 With `--scale` first, something else is measured: see `tests/bench/scale.py`.
 """
 
@@ -19,11 +20,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from tests.bench import corpora, s3, scale
+from tests.bench import corpora, s3, scale, shares
 from tests.bench.engines import ENGINES, Run
 from tests.bench.primitives import seconds_per_gigabyte
 
+PARTS = ("folders", "s3", "shares")
 WORKS = ("first backup", "unchanged backup", "restore", "check --read-data")
 
 
@@ -105,10 +108,11 @@ def main() -> None:
         scale.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("--only", type=_parts, default=PARTS, metavar=",".join(PARTS), help="what is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1500, metavar="MB")
     parser.add_argument("--files", type=int, default=60_000)
-    parser.add_argument("--s3", type=int, default=400, metavar="MB", help="of large files, into S3; 0: leave it out")
+    parser.add_argument("--s3", type=int, default=400, metavar="MB", help="of large files, into S3")
     parser.add_argument("--quick", action="store_true", help="one round on a tenth of the corpora")
     parser.add_argument("--peers", default="restic,borg")
     parser.add_argument("--scratch", type=Path, help="folder for corpora and repositories (default: a temporary one)")
@@ -117,11 +121,33 @@ def main() -> None:
     if options.quick:
         options.rounds, options.large, options.files = 1, options.large // 10, options.files // 10
         options.s3 //= 4
+    parts = {"folders": _folders, "s3": _s3, "shares": _shares}
+    figures: dict[str, Any] = {}
+    lines: list[str] = []
+    for name in options.only:
+        more, figures[name] = parts[name](options)
+        lines += ["", *more]
+    print(
+        f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}, "
+        f"median of {options.rounds} rounds; × is the peer's time divided by ours"
+    )
+    print("\n".join(lines))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1, default=vars))
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if unknown := set(chosen) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: write some of {', '.join(PARTS)}")
+    return chosen
+
+
+def _folders(options: argparse.Namespace) -> tuple[list[str], Any]:
+    """Folders of this machine into repositories on its disk, and how fast one core does what none can do without."""
     wanted = {"kurabako", *options.peers.split(",")}
     names = [kind.name for kind in ENGINES if kind.name in wanted]
-
-    figures = {}
-    tables: list[str] = []
+    figures, lines = {}, []
     with tempfile.TemporaryDirectory(dir=options.scratch, prefix="kurabako-bench-") as scratch_name:
         scratch = Path(scratch_name)
         # Made in another process: a child's peak memory counts from what its parent had, so this one stays small.
@@ -129,9 +155,6 @@ def main() -> None:
             made = (
                 maker.submit(corpora.large, scratch / "large", options.large * 1_000_000).result(),
                 maker.submit(corpora.small, scratch / "small", options.files).result(),
-            )
-            for_s3 = (
-                maker.submit(corpora.large, scratch / "s3", options.s3 * 1_000_000).result() if options.s3 else None
             )
             primitives = {each.name: maker.submit(seconds_per_gigabyte, each).result() for each in made}
         for corpus in made:
@@ -142,27 +165,27 @@ def main() -> None:
                 folder.mkdir()
                 rounds.append(_round(corpus, folder, wanted))
                 shutil.rmtree(folder)
-            tables += ["", *_table(corpus, rounds, names)]
-            figures[corpus.name] = [
-                {
-                    work: {name: value if isinstance(value, int) else vars(value) for name, value in by_engine.items()}
-                    for work, by_engine in result.items()
-                }
-                for result in rounds
-            ]
-        if for_s3 is not None:
-            results = s3.rounds(for_s3, options.rounds)
-            tables += ["", *_table(for_s3, results, ["kurabako", "restic"], (s3.WORK,))]
-    print(
-        f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}, "
-        f"median of {options.rounds} rounds; × is the peer's time divided by ours"
-    )
-    print("\n".join(tables))
-    for name, figures_of in primitives.items():
-        print(f"\nOne core, {name}, processor seconds for 1 GB: ", end="")
-        print(", ".join(f"{work} {seconds:.2f}" for work, seconds in figures_of.items()))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+            lines += [*_table(corpus, rounds, names), ""]
+            figures[corpus.name] = rounds
+    for name, seconds in primitives.items():
+        each = ", ".join(f"{work} {value:.2f}" for work, value in seconds.items())
+        lines.append(f"One core, {name}, processor seconds for 1 GB: {each}")
+    return lines, figures
+
+
+def _s3(options: argparse.Namespace) -> tuple[list[str], Any]:
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="kurabako-bench-") as scratch:
+        with ProcessPoolExecutor(1) as maker:
+            corpus = maker.submit(corpora.large, Path(scratch) / "s3", options.s3 * 1_000_000).result()
+        rounds = s3.rounds(corpus, options.rounds)
+    return _table(corpus, rounds, ["kurabako", "restic"], (s3.WORK,)), rounds
+
+
+def _shares(options: argparse.Namespace) -> tuple[list[str], Any]:
+    if why := shares.why_not():
+        return [f"Shares were not measured: {why}."], None
+    made, figures = shares.rounds(options.large * 1_000_000, options.files, options.rounds)
+    return shares.table(made, figures), {", ".join(key): value for key, value in figures.items()}
 
 
 if __name__ == "__main__":

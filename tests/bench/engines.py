@@ -16,10 +16,11 @@ PASSWORD = "bench"
 
 @dataclass(frozen=True)
 class Run:
-    """One command: wall seconds and the peak resident bytes of it and its children."""
+    """One command: wall seconds, the peak resident bytes of it and its children, and their processor seconds."""
 
     seconds: float
     peak_bytes: int
+    cpu_seconds: float
 
 
 def measure(command: list[str], environment: dict[str, str], cwd: Path | None = None) -> Run:
@@ -35,7 +36,7 @@ def measure(command: list[str], environment: dict[str, str], cwd: Path | None = 
         if process.returncode != 0:
             output.seek(0)
             raise RuntimeError(f"{command} exited {process.returncode}:\n{output.read().decode(errors='replace')}")
-    return Run(seconds, usage.ru_maxrss * 1024)
+    return Run(seconds, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 class Restic:
