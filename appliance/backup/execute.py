@@ -37,6 +37,7 @@ from appliance.backup.report import BackupReport
 from appliance.backup.settling import Settling, StillWritten, by_directory, look_again
 from appliance.backup.tally import Tally
 from appliance.repository import BlobType, BlobWriter, Node, Repository, decode_tree, from_datetime
+from appliance.repository.indexcolumns import split
 from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSystem, Path, Source, SourceError
 from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
@@ -58,6 +59,8 @@ def execute_backup(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> BackupReport:
     """Makes the planned snapshot of the sources that were planned, in the same order.
+
+    The repository's index is loaded if that has not been done.
 
     `workers` files are read at once: 1 suits the file systems of this machine, more a server over a network. All cores
     compress and encrypt in any case. `on_progress` is called from any thread, one call at a time, after each directory
@@ -129,6 +132,8 @@ class _Run:
             savers=max(2, os.cpu_count() or 1),
         )
         try:
+            if not self._repository.index.packs():
+                self._repository.load_index()  # while the second process starts
             top = self._folders.open(None, None)
             roots = [(source, root) for source in sources if (root := self._root(source)) is not None]
             inner = open_inner_folders(self._folders, self._parent, top, roots)
@@ -213,7 +218,7 @@ class _Run:
     def _take_folder(self, job: FolderJob, found: CollectedFolder | None) -> None:
         """Records what was collected together, and one by one what that left."""
         source, path, folder, tree = job[:4]
-        if found is None or not self._parent.has_all(found.told.content):
+        if found is None or not self._parent.has_all(split(found.told.content)):
             entries = self._list(source, path)
             if entries is None:
                 self._folders.drop(folder)

@@ -6,10 +6,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from appliance.repository import Node, encode_xattrs, format_time, go_mode, link_fields, parse_time, quote_name
+from appliance.repository.tree import FILE
 from appliance.sources.interface import Entry, EntryType
 
 _NANOSECONDS = 1_000_000_000
+# An Enum is slow to tell its members and their values.
+_FILE, _DIR, _SYMLINK = EntryType.FILE, EntryType.DIR, EntryType.SYMLINK
 _DEVICES = (EntryType.BLOCK_DEVICE, EntryType.CHAR_DEVICE)
+_WORDS = {kind: kind.value for kind in EntryType}
+_mode = lru_cache(maxsize=256)(go_mode)
 
 
 def node_of(entry: Entry, name: bytes | None = None) -> Node:
@@ -20,11 +25,12 @@ def node_of(entry: Entry, name: bytes | None = None) -> Node:
     different sources that have equal inode numbers, elsewhere it would only make trees differ.
     """
     kind = entry.type
+    word = _WORDS[kind]
     mtime = _time(entry.mtime_ns)
     node = Node(
         name=quote_name(entry.name if name is None else name),
-        type=kind.value,
-        mode=go_mode(kind.value, entry.mode),
+        type=word,
+        mode=_mode(word, entry.mode),
         mtime=mtime,
         atime=mtime,
         ctime=mtime if entry.ctime_ns == entry.mtime_ns else _time(entry.ctime_ns),
@@ -34,15 +40,15 @@ def node_of(entry: Entry, name: bytes | None = None) -> Node:
         group=entry.group,
         inode=entry.inode,
     )
-    if kind is EntryType.FILE:
+    if kind is _FILE:
         node.size = entry.size
         node.content = []
-    elif kind is EntryType.SYMLINK:
+    elif kind is _SYMLINK:
         for field, value in link_fields(entry.link_target).items():
             setattr(node, field, value)
     elif kind in _DEVICES:
         node.device = entry.rdev
-    if kind is not EntryType.DIR:
+    if kind is not _DIR:
         node.links = entry.links
         if entry.links > 1:
             node.device_id = entry.device_id
@@ -67,11 +73,11 @@ def is_same(entry: Entry, previous: Node) -> bool:
     return (
         previous.inode == entry.inode
         and previous.size == entry.size
-        and previous.ctime == _time(entry.ctime_ns)
-        and previous.mtime == previous.atime == _time(entry.mtime_ns)
-        and previous.type == EntryType.FILE
+        and previous.mtime == previous.atime == (mtime := _time(entry.mtime_ns))
+        and previous.ctime == (mtime if entry.ctime_ns == entry.mtime_ns else _time(entry.ctime_ns))
+        and previous.type == FILE
         and previous.content is not None
-        and previous.mode == go_mode("file", entry.mode)
+        and previous.mode == _mode(FILE, entry.mode)
         and previous.uid == entry.uid
         and previous.gid == entry.gid
         and previous.user == entry.user
@@ -85,7 +91,7 @@ def is_unchanged(node: Node, previous: Node | None, *, trusts_inode: bool) -> bo
     """Whether a file still has the content it had in the previous snapshot, going by its metadata."""
     return (
         previous is not None
-        and previous.type == EntryType.FILE
+        and previous.type == FILE
         and previous.content is not None
         and previous.size == node.size
         and _same_time(previous.mtime, node.mtime)

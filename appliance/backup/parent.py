@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from appliance.backup.nodes import is_unchanged
 from appliance.errors import KurabakoError
 from appliance.repository import BlobType, DamagedData, Node, Repository, Snapshot, decode_tree
-from appliance.repository.ids import ID_SIZE
 from appliance.repository.trees import load_tree_contents
 from appliance.sources.interface import EntryType, Path
 from appliance.storage.interface import Buffer
@@ -99,12 +98,11 @@ class ParentSnapshot:
 
     def has_content(self, previous: Node) -> bool:
         """Whether all of the file's content is still stored."""
-        return self.has_all(b"".join(previous.content_ids))
+        return self.has_all(previous.content_ids)
 
-    def has_all(self, blob_ids: bytes) -> bool:
-        """Whether all these data blobs, by their ids one after another, are still stored."""
-        has_blob = self._repository.has_blob
-        return all(has_blob(BlobType.DATA, blob_ids[at : at + ID_SIZE]) for at in range(0, len(blob_ids), ID_SIZE))
+    def has_all(self, blob_ids: Iterable[bytes]) -> bool:
+        """Whether all these data blobs are still stored."""
+        return not self._repository.index.unknown(BlobType.DATA, blob_ids)
 
 
 def nodes_of(tree: Buffer) -> dict[bytes, Node]:

@@ -97,9 +97,8 @@ def plan_backup(
 
     `excludes` and `includes` are patterns (`appliance.sources.selection`). Files that were modified within the last
     `settle` seconds are read at the end of the run. What `refuse_name` does not let be collected is reported. `parent`
-    names the snapshot whose unchanged files are not read
-    again: `AUTO`, an id or `latest`, or None to read everything. The repository's index is loaded if that has not been
-    done. Raises `OverlappingSources`, `PatternError`, `SnapshotNotFound` and what reading the repository raises.
+    names the snapshot whose unchanged files are not read again: `AUTO`, an id or `latest`, or None to read everything.
+    Raises `OverlappingSources`, `PatternError`, `SnapshotNotFound` and what reading the snapshots raises.
     """
     sources = list(source) if isinstance(source, Sequence) else [source]
     if not sources:
@@ -111,8 +110,6 @@ def plan_backup(
         found = _latest_of(repository.snapshots(), hostname, paths)
     elif parent is not None:
         found = repository.find_snapshot(parent)
-    if not repository.index.packs():
-        repository.load_index()
     return BackupPlan(
         time=now(),
         hostname=hostname,

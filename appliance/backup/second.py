@@ -31,6 +31,7 @@ from appliance.sources.selection import Selection
 from appliance.sources.whole import read_whole
 from appliance.storage.interface import Buffer
 
+_FILE, _DATA = EntryType.FILE, BlobType.DATA  # an Enum is slow to tell its members
 _KEPT_DIRECTORIES = 16
 _FOLDER_BYTES = 4 << 20
 _FOLDER_FILES = 1024
@@ -181,7 +182,7 @@ class Reader:
             except OSError:
                 files += [None] * len(entries)
         blobs, sealed = self._seal(
-            [(BlobType.DATA, content_id(file.content), file.content) for file in files if file and file.content]
+            [(_DATA, content_id(file.content), file.content) for file in files if file and file.content]
         )
         stored = iter(blobs)
         return _encoder.encode([_told(file, stored) for file in files]), sealed
@@ -209,13 +210,13 @@ class Reader:
             if file.content:
                 blob_id = content_id(file.content)
                 node.content = [blob_id.hex()]
-                contents.append((BlobType.DATA, blob_id, file.content))
+                contents.append((_DATA, blob_id, file.content))
         has_tree = not left and bool(nodes or not same or len(same) < len(known))
         tree = encode_tree([*same, *nodes] if has_tree else nodes) if has_tree or nodes else b""
         if has_tree:
             contents.append((BlobType.TREE, content_id(tree), tree))
         blobs, sealed = self._seal(contents)
-        changed = sum(node.raw_name in known for node in nodes)
+        changed = sum(node.raw_name in known for node in nodes) if known else 0
         answer = Collected(
             left=[LeftEntry.of(entry) for entry in left],
             same=[node.raw_name for node in same] if left else [],
@@ -258,7 +259,7 @@ def _sorted_out(
         if before is not None and is_same(entry, before):
             same.append(before)
         elif (
-            entry.type is EntryType.FILE
+            entry.type is _FILE
             and entry.size <= min(SMALL, budget)
             and len(wanted) < _FOLDER_FILES
             and not folder.after < entry.mtime_ns <= folder.until

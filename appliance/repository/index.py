@@ -62,8 +62,21 @@ class _Drawer:
     def add(self, records: Buffer) -> None:
         self._memory.add(records)
 
+    def has(self, blob_id: bytes) -> bool:
+        """Whether there is a record with this id."""
+        at = self._position(blob_id)
+        return at < self._sorted and self._memory.bytes[at : at + ID_SIZE] == blob_id
+
     def find(self, blob_id: bytes) -> Iterator[bytes]:
         """Every record with this id."""
+        memory = self._memory.bytes
+        for at in range(self._position(blob_id), self._sorted, _SIZE):
+            if memory[at : at + ID_SIZE] != blob_id:
+                break
+            yield memory[at : at + _SIZE]
+
+    def _position(self, blob_id: bytes) -> int:
+        """Where the first record with this id lies, if there is one."""
         if self._sorted != self._memory.used:
             self._sort()
         head = blob_id[1] << 8 | blob_id[2]
@@ -77,10 +90,7 @@ class _Drawer:
                 low = middle + 1
             else:
                 high = middle
-        for at in range(low * _SIZE, self._sorted, _SIZE):
-            if memory[at : at + ID_SIZE] != blob_id:
-                break
-            yield memory[at : at + _SIZE]
+        return low * _SIZE
 
     def records(self) -> bytes:
         """All records, in no given order."""
@@ -137,6 +147,15 @@ class _Blobs:
         self._few = {}
         self._waiting = 0
 
+    def unknown(self, blob_ids: Iterable[bytes]) -> list[bytes]:
+        """Those ids that no record has."""
+        few, drawers = self._few, self._drawers
+        return [
+            blob_id
+            for blob_id in blob_ids
+            if blob_id not in few and not ((drawer := drawers[blob_id[0]]) and drawer.has(blob_id))
+        ]
+
     def find(self, blob_id: bytes) -> Iterator[bytes]:
         """Every record with this id."""
         if records := self._few.get(blob_id):
@@ -182,8 +201,12 @@ class Index:
 
     def has(self, kind: BlobType, blob_id: bytes) -> bool:
         """Whether a copy of this blob is stored."""
+        return not self.unknown(kind, (blob_id,))
+
+    def unknown(self, kind: BlobType, blob_ids: Iterable[bytes]) -> list[bytes]:
+        """Those of these blobs of which no copy is stored."""
         with self._lock:
-            return any(self._blobs[kind].find(blob_id))
+            return self._blobs[kind].unknown(blob_ids)
 
     def locations(self, kind: BlobType, blob_id: bytes) -> Sequence[BlobLocation]:
         """Every stored copy of this blob; empty when there is none."""

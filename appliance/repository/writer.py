@@ -32,6 +32,8 @@ from appliance.text import T
 
 _Blob = TypeVar("_Blob")
 
+_DATA = BlobType.DATA  # an Enum is slow to tell its members
+
 UPLOADS = 5
 """Packs on their way at once."""
 
@@ -53,7 +55,7 @@ def packed_form(kind: BlobType, data: Buffer, frame: Buffer) -> tuple[Buffer, in
 
     Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
     """
-    if kind is BlobType.DATA and len(frame) >= len(data):
+    if kind is _DATA and len(frame) >= len(data):
         return data, 0
     return frame, len(data)
 
@@ -209,13 +211,11 @@ class BlobWriter:
         """Those of these blobs that nobody has stored or is about to, which are ours now."""
         if self._failure is not None:
             raise self._failure
-        fresh: dict[bytes, _Blob] = {}
         with self._lock:
             pending = self._pending[kind]
-            for blob_id, blob in zip(ids, blobs, strict=True):
-                if blob_id not in pending and not self._index.has(kind, blob_id):
-                    pending.add(blob_id)
-                    fresh[blob_id] = blob
+            free = {blob_id: blob for blob_id, blob in zip(ids, blobs, strict=True) if blob_id not in pending}
+            fresh = {blob_id: free[blob_id] for blob_id in self._index.unknown(kind, free)}
+            pending.update(fresh)
             self._claimed += len(fresh)
         return fresh
 
