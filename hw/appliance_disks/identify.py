@@ -66,6 +66,11 @@ _NOTES: Mapping[Left, Callable[[str], Text]] = {
         "Have it checked by its computer and eject it there.",
         kind=kind,
     ),
+    Left.HIBERNATED: lambda _kind: T(
+        "Windows sleeps on it, or was shut down with fast startup: what was changed last may be missing from the "
+        "backup or damaged in it. Start its computer, and choose “Restart” instead of “Shut down” before taking the "
+        "disk out."
+    ),
 }
 
 

@@ -5,7 +5,9 @@ Read where each keeps it, from the disk itself and without a driver:
 * ext2, 3, 4: the superblock's `s_state`, and needs_recovery in `s_feature_incompat` (Linux, fs/ext4/ext4.h);
 * XFS: the log's last record is an unmount record (Linux, fs/xfs/xfs_log_recover.c);
 * Btrfs: the superblock's `log_root` (Linux, btrfs_tree.h);
-* NTFS: VOLUME_IS_DIRTY in $VOLUME_INFORMATION of file 3, $Volume (Linux, fs/ntfs3/ntfs.h);
+* NTFS: VOLUME_IS_DIRTY in $VOLUME_INFORMATION of file 3, $Volume (Linux, fs/ntfs3/ntfs.h); and what hiberfil.sys begins
+  with while Windows sleeps, with what it has not written yet in memory (ntfs-3g, libntfs-3g/volume.c);
+* F2FS: the flags of its checkpoint (Linux, include/linux/f2fs_fs.h);
 * exFAT: VolumeFlags in the boot sector (exFAT specification, 3.1.13);
 * FAT: the boot sector's state; FAT32's ClnShutBitMask and HrdErrBitMask (FAT specification 1.03);
 * HFS+: kHFSVolumeUnmountedBit in the volume header (Apple, TN1150).
@@ -20,6 +22,7 @@ from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 
+from appliance_disks import ntfs
 from appliance_disks.devices import BlockDevice
 from appliance_disks.mounts import Number
 
@@ -31,7 +34,9 @@ _XFS_RECORD, _XFS_UNMOUNT = 0xFEEDBABE, 0x20
 _XFS_LONGEST_RECORD = 256 << 10
 _XFS_HEADER_COVERS = 32 << 10
 """Bytes of a record for which it has one header block."""
-_NTFS_LARGEST_RECORD = 64 << 10
+_F2FS_UNMOUNTED, _F2FS_BROKEN = 0x1, 0x8 | 0x10
+"""CP_UMOUNT_FLAG; CP_ERROR_FLAG and CP_FSCK_FLAG."""
+_F2FS_MOST_BITS = 20
 
 
 class Left(StrEnum):
@@ -41,6 +46,8 @@ class Left(StrEnum):
     """What was changed last stands in its journal only."""
     MARKED = "marked"
     """It is marked as being written to, or as damaged."""
+    HIBERNATED = "hibernated"
+    """The computer that it belongs to sleeps, and goes on with it when it wakes."""
 
 
 class Departures:
@@ -77,7 +84,7 @@ def left(read: Read, fs_type: str) -> Left | None:
     judge = _JUDGES.get(fs_type)
     if judge is None:
         return None
-    with suppress(OSError, OverflowError, ZeroDivisionError, struct.error):
+    with suppress(OSError, OverflowError, ValueError, IndexError, struct.error):
         return judge(read)
     return None
 
@@ -127,29 +134,32 @@ def _hfsplus(read: Read) -> Left | None:
 
 
 def _ntfs(read: Read) -> Left | None:
-    sectors = _number(read, "<B", 13)
-    cluster = _number(read, "<H", 11) * (sectors if sectors <= 0x80 else 1 << 0x100 - sectors)
-    size = _number(read, "<b", 64)
-    record_size = size * cluster if size >= 0 else 1 << -size
-    if record_size > _NTFS_LARGEST_RECORD:
+    volume = ntfs.Volume(read)
+    information = volume.attribute(ntfs.VOLUME, ntfs.VOLUME_INFORMATION)
+    if information is not None and struct.unpack_from("<H", information, 10)[0] & 0x1:
+        return Left.MARKED
+    memory = volume.in_root("hiberfil.sys")
+    saved = memory is not None and volume.attribute(memory, ntfs.DATA, most=4)
+    return Left.HIBERNATED if saved and saved.upper() == b"HIBR" else None
+
+
+def _f2fs(read: Read) -> Left | None:
+    """The newer of its two checkpoints; one whose ends differ was being written."""
+    superblock = 1024
+    block_bits, segment_bits = (_number(read, "<I", superblock + at) for at in (16, 20))
+    if max(block_bits, segment_bits) > _F2FS_MOST_BITS:
         return None
-    record = bytearray(read(_number(read, "<Q", 48) * cluster + 3 * record_size, record_size))
-    if record[:4] != b"FILE":
-        return None
-    fixups, count = struct.unpack_from("<HH", record, 4)
-    for sector in range(1, count):  # the last two bytes of each sector are kept elsewhere
-        record[sector * _BLOCK - 2 : sector * _BLOCK] = record[fixups + 2 * sector : fixups + 2 * sector + 2]
-    (at,) = struct.unpack_from("<H", record, 20)
-    while at + 8 <= record_size:
-        kind, length = struct.unpack_from("<II", record, at)
-        if kind == 0x70:
-            (value,) = struct.unpack_from("<H", record, at + 20)
-            (flags,) = struct.unpack_from("<H", record, at + value + 10)
-            return _marked(flags & 0x1)
-        if kind == 0xFFFFFFFF or length == 0:
-            break
-        at += length
-    return None
+    block, segment = 1 << block_bits, 1 << block_bits + segment_bits
+    first = _number(read, "<I", superblock + 76) * block
+    newest, flags = 0, _F2FS_UNMOUNTED
+    for at in (first, first + segment):
+        version, marks, blocks = struct.unpack("<Q124x2I", read(at, 140))
+        last = at + (blocks - 1) * block
+        if version > newest and 0 < blocks <= segment // block and _number(read, "<Q", last) == version:
+            newest, flags = version, marks
+    if flags & _F2FS_BROKEN:
+        return Left.MARKED
+    return None if flags & _F2FS_UNMOUNTED else Left.JOURNAL
 
 
 def _xfs(read: Read) -> Left | None:
@@ -195,6 +205,7 @@ _JUDGES: Mapping[str, Callable[[Read], Left | None]] = {
     "xfs": _xfs,
     "btrfs": _btrfs,
     "ntfs": _ntfs,
+    "f2fs": _f2fs,
     "exfat": _exfat,
     "vfat": _fat,
     "hfsplus": _hfsplus,

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +33,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "ntfs": ("8M", "mkfs.ntfs", "-F", "-q"),
     "exfat": ("8M", "mkfs.exfat"),
     "vfat": ("64M", "mkfs.vfat", "-F", "32"),
+    "f2fs": ("64M", "mkfs.f2fs", "-q"),
 }
-NEEDS = {"ext2": "mkfs.ext4", "ntfs": "ntfs-3g"}
+NEEDS = {"ext2": "mkfs.ext4", "ntfs": "ntfs-3g", "f2fs": "f2fs-tools"}
 
 
 def formatted(image: Path, kind: str) -> Path:
@@ -142,6 +145,80 @@ def test_one_that_is_marked_as_being_written_to(tmp_path: Path, kind: str) -> No
     assert left_on(image, kind) is Left.MARKED
 
 
+@contextmanager
+def through_ntfs_3g(image: Path) -> Iterator[Path]:
+    place = image.with_suffix(".d")
+    place.mkdir(exist_ok=True)
+    run("ntfs-3g", "-o", "big_writes", str(image), str(place))
+    try:
+        yield place
+    finally:
+        unmount(place)
+
+
+def asleep(image: Path) -> Path:
+    with through_ntfs_3g(image) as place:
+        (place / "hiberfil.sys").write_bytes(b"HIBR" + bytes(4092))
+    return image
+
+
+@pytest.mark.needs("ntfs-3g", "root")
+@pytest.mark.parametrize("others", [0, 3000], ids=["a small directory", "one of many blocks"])
+def test_windows_that_sleeps(tmp_path: Path, others: int) -> None:
+    """What Windows wrote of its memory begins with a mark, which ntfs-3g goes by as well."""
+    image = formatted(tmp_path / "disk.img", "ntfs")
+    with through_ntfs_3g(image) as place:
+        for number in range(others):
+            (place / f"a file of some length in its name {number:05}").touch()
+        (place / "HiberFil.sys").write_bytes(b"WAKE" + bytes(100_000))
+    assert left_on(image, "ntfs") is None
+    for start, how in ((b"hibr", Left.HIBERNATED), (b"HIBR", Left.HIBERNATED), (bytes(4), None)):
+        with through_ntfs_3g(image) as place:
+            (place / "HiberFil.sys").unlink()
+            (place / "hiberfil.sys").write_bytes(start + bytes(100_000))
+        assert left_on(image, "ntfs") is how
+        if how is None:
+            continue
+        with through_ntfs_3g(image) as place, pytest.raises(OSError, match="Read-only file system"):
+            (place / "new").touch()
+        run("ntfs-3g", "-o", "remove_hiberfile", str(image), str(place))
+        unmount(place)
+        assert left_on(image, "ntfs") is None, "somebody gave up what it kept"
+        with through_ntfs_3g(image) as place:
+            (place / "HiberFil.sys").touch()
+
+
+@pytest.mark.needs("f2fs-tools")
+@pytest.mark.parametrize(
+    ("flags", "state", "how"),
+    [(0x1, "unmount", None), (0x0, "", Left.JOURNAL), (0x11, "fsck", Left.MARKED), (0x9, "error", Left.MARKED)],
+)
+def test_checkpoints_of_f2fs(tmp_path: Path, flags: int, state: str, how: Left | None) -> None:
+    """The newest of both counts; what the stock checker says of it is what is found."""
+    image = formatted(tmp_path / "disk.img", "f2fs")
+    data = bytearray(image.read_bytes())
+    block, segment = 4096, 2 << 20
+    first = block * struct.unpack_from("<I", data, 1024 + 76)[0]
+    blocks = struct.unpack_from("<I", data, first + 136)[0]
+    second = first + segment
+    data[second : second + blocks * block] = data[first : first + blocks * block]
+    (version,) = struct.unpack_from("<Q", data, first)
+    for at in (second, second + (blocks - 1) * block):
+        before = struct.unpack_from("<I", data, at + 132)[0]
+        struct.pack_into("<Q", data, at, version + 1)
+        struct.pack_into("<I", data, at + 132, before & ~1 | flags)
+        (end,) = struct.unpack_from("<I", data, at + 164)
+        struct.pack_into("<I", data, at + end, ~zlib.crc32(data[at : at + end], ~0xF2F52010 & 0xFFFFFFFF) & 0xFFFFFFFF)
+    image.write_bytes(data)
+    assert left_on(image, "f2fs") is how
+    checked = subprocess.run(["fsck.f2fs", "--dry-run", str(image)], capture_output=True, text=True, check=False)
+    (said,) = (line for line in checked.stdout.splitlines() if "checkpoint state" in line)
+    assert state in said and ("unmount" in said) is bool(flags & 1)
+    struct.pack_into("<Q", data, second + (blocks - 1) * block, version)  # it was being written when it was pulled
+    image.write_bytes(data)
+    assert left_on(image, "f2fs") is None
+
+
 @pytest.mark.parametrize(("attributes", "how"), [(0x0100, None), (0x0000, Left.MARKED), (0x2000, Left.JOURNAL)])
 def test_a_volume_of_a_mac(attributes: int, how: Left | None) -> None:
     """Bits as TN1150 has them: unmounted 8, journaled 13."""
@@ -179,8 +256,9 @@ class TestNamed:
             ("ext4", lambda image: written_and_pulled(image), "the journal of its file system (ext4) holds changes"),
             ("exfat", lambda image: mark(image, "exfat"), "its file system (exfat) is marked so"),
             ("ntfs", lambda image: mark(image, "ntfs"), "its file system (ntfs) is marked so"),
+            ("ntfs", lambda image: asleep(image), "Windows sleeps on it"),
         ],
-        ids=["ext4", "exfat", "ntfs"],
+        ids=["ext4", "exfat", "ntfs", "ntfs asleep"],
     )
     def test_it_is_told_and_read_without_a_write(
         self,
