@@ -29,9 +29,9 @@ from appliance.backup.remote import (
     complete,
     complete_unchanged,
     inherit,
-    inherited_streams,
     opens,
     streams,
+    streams_before,
 )
 from appliance.backup.report import BackupReport
 from appliance.backup.settling import Settling, StillWritten, by_directory, look_again
@@ -301,6 +301,7 @@ class _Run:
         reads_at_once = path is not None and isinstance(source, LocalTree)
         folder.known = len(known)
         asked = complete_unchanged(source, path, entries, known)
+        had_streams = streams_before(source, known)
         for entry in entries:
             previous = known.get(entry.name)
             if entry.type is _DIR:
@@ -336,13 +337,14 @@ class _Run:
                 node.content = previous.content
                 folder.nodes.append(node)
                 if inherits:
-                    folder.nodes += inherited_streams(entry.name, known)
+                    folder.nodes += had_streams.get(entry.name, ())
                 else:
                     self._submit_streams(source, entry_path, entry, folder)
                 unchanged += 1
                 unchanged_bytes += entry.size
             else:
-                tasks.append(FileTask(source, entry_path, entry, node, previous, folder))
+                had = had_streams.get(entry.name, ())
+                tasks.append(FileTask(source, entry_path, entry, node, previous, folder, streams_before=had))
         self._folders.keep(folder, same)
         self._folders.expect(folder, len(tasks))
         for task in tasks:
@@ -363,7 +365,8 @@ class _Run:
         for task, entry in look_again(self._settling.held(), self._list):
             if entry is not None and self._settling.is_written(entry):
                 self._tally.error(task.source, task.path, StillWritten(task.path))
-                self._folders.settle([(task.folder, task.previous if self._parent.keeps(task.previous) else None)])
+                self._folders.keep(task.folder, self._parent.kept(task.previous, task.streams_before))
+                self._folders.settle([(task.folder, None)])
             elif entry is not None and self._complete(task.source, task.path, entry):
                 self._readers.submit(task._replace(entry=entry, node=node_of(entry), incomplete=False))
             else:
@@ -396,8 +399,7 @@ class _Run:
             self._busy.append(task)
             return
         self._tally.error(task.source, task.path, error)
-        if task.previous is not None and self._parent.keeps(task.previous):
-            self._folders.keep(task.folder, [task.previous])
+        self._folders.keep(task.folder, self._parent.kept(task.previous, task.streams_before))
 
     def _refused_name(self, source: Source, path: Path, name: bytes, why: Text) -> None:
         self._tally.error(source, (*path, name), SourceError(why))

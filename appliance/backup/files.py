@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -52,6 +52,8 @@ class FileTask(NamedTuple):
     """Whether its extended attributes are still to be asked for."""
     is_last_try: bool = False
     """Whether it was locked before: if it still is, an earlier state of it is read, or none."""
+    streams_before: Sequence[Node] = ()
+    """What `previous` had for streams."""
 
 
 class Answer(NamedTuple):

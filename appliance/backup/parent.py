@@ -92,6 +92,12 @@ class ParentSnapshot:
         """Whether `previous` is a file whose content is still stored."""
         return previous is not None and self.vouches_for(previous, previous, trusts_inode=False)
 
+    def kept(self, previous: Node | None, streams: Iterable[Node]) -> list[Node]:
+        """The file `previous` and its streams, as far as their content is still stored; nothing without the file."""
+        if previous is None or not self.keeps(previous):
+            return []
+        return [previous, *(stream for stream in streams if self.keeps(stream))]
+
     def vouches_for(self, node: Node, previous: Node, *, trusts_inode: bool) -> bool:
         """Whether the file's content is that of `previous`, and still stored."""
         return is_unchanged(node, previous, trusts_inode=trusts_inode) and self.has_content(previous)

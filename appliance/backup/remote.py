@@ -70,9 +70,15 @@ def opens(source: Source, entry: Entry, previous: Node | None) -> bool:
     return not is_unchanged(node_of(entry), previous, trusts_inode=False)
 
 
-def inherited_streams(name: bytes, known: Mapping[bytes, Node]) -> list[Node]:
-    """The nodes in the parent snapshot of the streams of the file `name`."""
-    return [node for other, node in known.items() if other.startswith(name + b":")]
+def streams_before(source: Source, known: Mapping[bytes, Node]) -> Mapping[bytes, list[Node]]:
+    """The nodes of streams that the parent snapshot has in a directory, by the name of the file that they belong to."""
+    found: dict[bytes, list[Node]] = {}
+    if is_remote(source):
+        for name, node in known.items():
+            file, colon, _ = name.partition(b":")
+            if colon:
+                found.setdefault(file, []).append(node)
+    return found
 
 
 def streams(path: Path, entry: Entry) -> Iterator[tuple[Path, Entry, Node]]:

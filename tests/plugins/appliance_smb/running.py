@@ -48,11 +48,15 @@ def opened(
 
 
 def back_up(
-    repository: Repository, source: Source, on_progress: Callable[[Progress], None] | None = None, workers: int = 4
+    repository: Repository,
+    source: Source,
+    on_progress: Callable[[Progress], None] | None = None,
+    workers: int = 4,
+    settle: float = 0,
 ) -> BackupReport:
     """Backs up the source, and closes it."""
     repository.load_index()
-    plan = plan_backup(repository, source, hostname="box", now=now)
+    plan = plan_backup(repository, source, hostname="box", now=now, settle=settle)
     report = execute_backup(repository, plan, source, now=now, workers=workers, on_progress=on_progress)
     source.close()
     return report

@@ -18,7 +18,7 @@ from smbprotocol.open import LockFlags, SMB2LockElement
 
 from appliance.repository import Repository
 from appliance.status.model import Outcome
-from tests.plugins.appliance_smb.running import back_up, content_of, files_of, new_repository, opened
+from tests.plugins.appliance_smb.running import back_up, content_of, files_of, new_repository, now, opened
 from tests.support.smbd import Smbd
 
 pytestmark = [pytest.mark.needs("smbd", "root"), pytest.mark.xdist_group("smbd")]
@@ -45,10 +45,12 @@ def folder(smbd: Smbd) -> Path:
 
 
 @contextmanager
-def other_client(server: Smbd, path: Path, mode: str, share_access: str | None) -> Iterator[Any]:
+def other_client(
+    server: Smbd, path: Path, mode: str, share_access: str | None, share: str = "previous"
+) -> Iterator[Any]:
     """A second client has the file open, and shares it as it likes (`rwd`)."""
     cache: dict[str, Any] = {}
-    name = f"\\\\{server.address}\\previous\\{path.relative_to(server.share)}".replace("/", "\\")
+    name = f"\\\\{server.address}\\{share}\\{path.relative_to(server.share)}".replace("/", "\\")
     try:
         with smbclient.open_file(
             name,
@@ -97,6 +99,34 @@ def test_a_locked_file_is_named_and_keeps_its_last_version(
     after = run()
     assert (after.outcome, after.noted) == (Outcome.DONE, ())
     assert content_of(repository, files_of(repository, after)[name]) == b"tuesday" + before
+
+
+@pytest.mark.parametrize("why", ["locked", "still written to"])
+def test_a_file_that_keeps_its_last_version_keeps_its_streams(
+    smbd: Smbd, repository: Repository, folder: Path, tmp_path: Path, why: str
+) -> None:
+    ledger = folder / "ledger"
+    os.setxattr(ledger, "user.DosStream.note:$DATA", b"what monday was like\0")
+    os.setxattr(ledger, "user.DosStream.more:$DATA", b"x" * 1000 + b"\0")
+
+    def run() -> dict[str, bytes]:
+        source = opened(smbd, tmp_path / "state", share="ntfs", folder=folder.name)
+        nodes = files_of(repository, back_up(repository, source, settle=60))
+        return {name: content_of(repository, node) for name, node in nodes.items() if name.startswith("ledger")}
+
+    expected = {"ledger": b"monday", "ledger:note": b"what monday was like", "ledger:more": b"x" * 1000}
+    assert run() == expected
+    ledger.write_bytes(b"tuesday")
+    os.setxattr(ledger, "user.DosStream.note:$DATA", b"what tuesday was like\0")
+    if why == "locked":
+        with other_client(smbd, ledger, "r+b", "", "ntfs"):
+            assert run() == expected
+    else:
+        just_now = int(now().timestamp() - 1) * 10**9
+        os.utime(ledger, ns=(just_now, just_now))
+        assert run() == expected
+    os.utime(ledger, ns=(0, 0))
+    assert run() == expected | {"ledger": b"tuesday", "ledger:note": b"what tuesday was like"}
 
 
 def test_what_is_unlocked_during_the_run_is_read_at_its_end(
