@@ -8,9 +8,13 @@ from appliance.box import Box
 from appliance.daemon.alarms import alarm_problems
 from appliance.daemon.jobs import error_from_json
 from appliance.daemon.memory import Memory
+from appliance.protection import Protection
 from appliance.status.model import Problem, Severity
 from appliance.text import T, Text
 from appliance.transfers import Mode
+
+LAPSE = "protection.lapse"
+"""The code of a protection that ends although it is needed: soon, or already."""
 
 
 def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
@@ -21,7 +25,8 @@ def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
         todo = T("To end it at once, type: kurabako support end")
         yield Problem("support.allowed", Severity.INFO, allowed, box.clock(), todo=todo)
     yield from alarm_problems(box.state)
-    if box.settings.cloud is not None and box.settings.cloud.object_lock is not None:
+    if box.settings.cloud is not None and (rules := box.settings.cloud.protection) is not None:
+        yield from _lapse(box, rules)
         yield from _protection_problems(memory)
     kept_back = memory.kept_back()
     if kept_back is not None:
@@ -36,6 +41,56 @@ def support_allowed(box: Box) -> Text | None:
         return None
     until = f"{consent.until.astimezone(box.zone):%Y-%m-%d %H:%M}"
     return T("Remote support is allowed until {time}, by {name}.", time=until, name=consent.by)
+
+
+def _lapse(box: Box, rules: Protection) -> Iterator[Problem]:
+    """That files in the cloud are protected no longer, or soon will not be: whatever kept jobs from seeing to it.
+
+    Told when half of the margin has passed in which it should have been done; each job that protects them ends it.
+    """
+    now = box.clock()
+    soon = now + rules.margin / 2
+    count, first = box.state.protection_over(box.cloud_location, soon)
+    if first is None:
+        return
+    moment = f"{first.astimezone(box.zone):%Y-%m-%d %H:%M}"
+    todo = T(
+        "It is extended by itself once the box reaches the cloud and may send. To do so at once, type: {command}",
+        command="kurabako replicate" if box.has_vault else "kurabako backup",
+    )
+    if first > now:
+        yield Problem(
+            LAPSE,
+            Severity.WARNING,
+            T(
+                "The protection of {count} files in the cloud from being deleted was not extended in time: "
+                "the first of them can be deleted from {moment} on.",
+                count=count,
+                moment=moment,
+            ),
+            first - rules.margin / 2,
+            safe=T("What is protected stays so until its date."),
+            todo=todo,
+        )
+        return
+    count, _ = box.state.protection_over(box.cloud_location, now)
+    yield Problem(
+        LAPSE,
+        Severity.ATTENTION,
+        T(
+            "{count} files in the cloud are no longer protected from being deleted, the first of them since {moment}: "
+            "their protection was not extended in time.",
+            count=count,
+            moment=moment,
+        ),
+        first,
+        safe=(
+            T("The box deletes none of them, and what is in the vault is unharmed.")
+            if box.has_vault
+            else T("The box deletes none of them.")
+        ),
+        todo=todo,
+    )
 
 
 def _protection_problems(memory: Memory) -> Iterator[Problem]:

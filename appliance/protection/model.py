@@ -93,6 +93,12 @@ class ProtectionPlan:
         return sum(each.version.size for each in self.waiting)
 
     @property
+    def going(self) -> frozenset[tuple[str, str]]:
+        """By key and version id what nobody needs any more; all other dates are those of what is needed."""
+        versions = (*self.free, *(each.version for each in self.waiting))
+        return frozenset((version.key, version.id) for version in versions)
+
+    @property
     def free_at(self) -> datetime | None:
         """When the last of what waits can go."""
         return max((each.until for each in self.waiting if each.until), default=None)

@@ -47,4 +47,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " until INTEGER NOT NULL, PRIMARY KEY (place, key, version)) STRICT, WITHOUT ROWID",
         "CREATE TABLE let_go (place TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (place, key)) STRICT, WITHOUT ROWID",
     ),
+    (
+        "ALTER TABLE protected ADD COLUMN needed INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX protected_needed ON protected (place, until) WHERE needed",
+    ),
 )

@@ -265,13 +265,32 @@ class State:
         rows = self._read("SELECT key, version, until FROM protected WHERE place = ?", (place,))
         return {(key, version): to_moment(until) for key, version, until in rows}
 
-    def note_protected(self, place: str, dates: Mapping[tuple[str, str], datetime], let_go: Collection[str]) -> None:
-        """Remembers these dates, and that of what the box deleted only `let_go` is still there; and nothing else."""
+    def protection_over(self, place: str, at: datetime) -> tuple[int, datetime | None]:
+        """How many versions that are needed in a place are protected no longer than `at`, and the earliest's date."""
+        found = self._read(
+            "SELECT count(*), min(until) FROM protected WHERE place = ? AND needed AND until <= ?"
+            " AND (place, key) NOT IN (SELECT place, key FROM let_go)",
+            (place, to_micros(at)),
+        )
+        count, first = found[0]
+        return count, to_moment(first) if count else None
+
+    def note_protected(
+        self,
+        place: str,
+        dates: Mapping[tuple[str, str], datetime],
+        let_go: Collection[str],
+        going: Collection[tuple[str, str]],
+    ) -> None:
+        """Remembers these dates, and that of what the box deleted only `let_go` is still there; and nothing else.
+
+        All are needed but those of `going`.
+        """
         with self._transaction() as connection:
             connection.execute("DELETE FROM protected")
             connection.executemany(
-                "INSERT INTO protected VALUES (?, ?, ?, ?)",
-                ((place, *name, to_micros(until)) for name, until in dates.items()),
+                "INSERT INTO protected VALUES (?, ?, ?, ?, ?)",
+                ((place, *name, to_micros(until), name not in going) for name, until in dates.items()),
             )
             connection.execute("DELETE FROM let_go")
             connection.executemany("INSERT INTO let_go VALUES (?, ?)", ((place, key) for key in let_go))

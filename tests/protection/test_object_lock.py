@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from appliance.protection import Protection, execute_protection, execute_undelete, plan_undelete
+from appliance.protection import Protection, execute_protection, execute_undelete, plan_protection, plan_undelete
 from appliance.repository import Repository
 from appliance.storage import MemoryStorage
+from appliance.storage.interface import AccessDenied, Storage, StorageError, Unreachable
 from appliance.storage.versions import LockMode, ObjectLockOff, keeps_versions
+from appliance.storage.wrapper import StorageWrapper
+from appliance.text import T
 from tests.protection.places import LONG, LockedCloud, now
 from tests.replication.places import back_up, read_everything, replicate
 from tests.support.repo_cli import RepoCli
@@ -97,6 +100,38 @@ def test_dates_are_moved_on_while_files_are_needed(server: S3Server) -> None:
     }
     assert not cloud.plan(at=later).extend
     assert read_everything(cloud.storage) == read_everything(vault.storage)
+
+
+class Refuses(StorageWrapper):
+    """Refuses to protect `key` longer, with `error`."""
+
+    def __init__(self, inner: Storage, key: str, error: StorageError) -> None:
+        super().__init__(inner)
+        self.key, self.error = key, error
+
+    def protect(self, key: str, version: str, mode: LockMode, until: datetime) -> None:
+        if key == self.key:
+            raise self.error
+        super().protect(key, version, mode, until)
+
+
+def test_a_file_that_cannot_be_protected_longer_keeps_no_other_from_it(server: S3Server) -> None:
+    _, cloud = filled(server)
+    plan = cloud.plan(at=now() + timedelta(days=21))
+    refused, *_, last = (each.version for each in plan.extend)
+    gated = cloud.gated()
+    sound, denied = gated.inner, AccessDenied(T("No."))
+    gated.inner = Refuses(sound, refused.key, denied)
+    report = execute_protection(plan, gated, LONG)
+    assert (report.extended, report.failure) == (plan.files - 1, denied)
+    assert {name for name, until in report.dates.items() if until != plan.until} == {(refused.key, refused.id)}
+    # The line breaks: nothing more is tried, and what is done is not done again.
+    gated.inner = Refuses(sound, last.key, Unreachable(T("Gone."), transient=True))
+    report = execute_protection(plan, gated, LONG)
+    assert isinstance(report.failure, Unreachable)
+    assert (report.extended, report.deleted) == (plan.files - 1, 0)
+    left = plan_protection(cloud.storage, LONG, (), now=now() + timedelta(days=21), known=report.dates)
+    assert [each.version.key for each in left.extend] == [last.key]
 
 
 def test_what_the_box_deleted_counts_until_its_date_and_then_goes(server: S3Server) -> None:

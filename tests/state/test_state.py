@@ -168,6 +168,19 @@ def test_values(state: State) -> None:
     assert state.value("other", 3) == 3
 
 
+def test_what_is_protected_no_longer_counts_as_long_as_it_is_needed(state: State) -> None:
+    dates = {(f"data/{number}", "v"): NOW + timedelta(days=number) for number in range(6)}
+    state.note_protected("here", dates, {"data/4"}, {("data/0", "v")})
+    assert state.protected_until("here") == dates
+    assert state.protection_over("here", NOW) == (0, None)
+    assert state.protection_over("here", NOW + timedelta(days=2)) == (2, NOW + timedelta(days=1))
+    assert state.protection_over("here", NOW + timedelta(days=9)) == (4, NOW + timedelta(days=1))
+    state.note_let_go("here", "data/1")
+    state = reopened(state)
+    assert state.protection_over("here", NOW + timedelta(days=9)) == (3, NOW + timedelta(days=2))
+    assert state.protection_over("elsewhere", NOW + timedelta(days=9)) == (0, None)
+
+
 def test_moments_of_any_zone_are_the_same_moment(state: State) -> None:
     state.designate(FOLDER, NOW.astimezone(timezone(timedelta(hours=9))))
     assert state.designations()[0].at == NOW

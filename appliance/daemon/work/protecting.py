@@ -60,7 +60,8 @@ def protect(
 ) -> tuple[dict[str, Any] | None, int]:
     """Protects longer what is due and clears away what no longer is: what to report of it, and the bytes freed.
 
-    What fails here fails nothing else: it is reported, and tried again after the next job.
+    What fails here fails nothing else: it is reported, and tried again after the next job, which goes on where this
+    one ended.
     """
     rules = box.require_cloud().protection
     if rules is None:
@@ -69,11 +70,12 @@ def protect(
         plan = plan_box_protection(box, cloud, on_progress)
         assert plan is not None
         report = execute_protection(plan, cloud, rules, on_progress=on_progress, cancelled=is_cancelled)
-    except KurabakoError as error:
-        return {"error": error_to_json(error)}, 0
+    except KurabakoError as failure:
+        return {"error": error_to_json(failure)}, 0
     # A key that is stored again is let go no more: if it is deleted next time, somebody else did it.
-    box.state.note_protected(box.cloud_location, report.dates, plan.let_go)
-    return {"error": None, **_figures(plan, report)}, report.bytes_freed
+    box.state.note_protected(box.cloud_location, report.dates, plan.let_go, report.going)
+    error = error_to_json(report.failure) if report.failure is not None else None
+    return {"error": error, **_figures(plan, report)}, report.bytes_freed
 
 
 def _figures(plan: ProtectionPlan, report: ProtectionReport) -> dict[str, Any]:
