@@ -132,6 +132,9 @@ class _Page:
     def lines(self) -> Iterator[str]:
         status = self._status
         yield headline(status, self._language, zone=self._zone)
+        decisive = next((problem for problem in status.problems if problem.what == status.reason), None)
+        if decisive is not None and decisive.safe is not None:
+            yield self._say(decisive.safe)
         if status.todo is not None:
             yield self._say(T("What to do: {todo}", todo=status.todo))
         for problem in status.problems:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.status.lines import WIDTH, brief_lines, columns, printable, status_lines, to_ascii, wrap
-from appliance.status.model import JobKind, JobStatus, PlaceStatus, Progress, Status
-from appliance.text import LANGUAGES, Text
+from appliance.status.model import JobKind, JobStatus, PlaceStatus, Problem, Progress, Severity, Status
+from appliance.text import LANGUAGES, T, Text
 from tests.support.sample import sample_status
 from tests.support.status import NOW, good_source, simple_status, statuses
 
@@ -63,6 +63,13 @@ def test_an_office_reads_its_box() -> None:
     ):
         assert words in page
     assert "http://192.168.10.20:8080/" in page
+
+
+def test_what_is_safe_stands_by_what_matters_most() -> None:
+    problem = Problem("a.b", Severity.ATTENTION, T("It broke."), NOW, safe=T("All is kept."), todo=T("Mend it."))
+    lines = status_lines(simple_status(reason="It broke.", problems=(problem,), todo=problem.todo), "en")
+    assert lines[0].endswith("It broke.")
+    assert lines[1:3] == ["All is kept.", "What to do: Mend it."]
 
 
 def test_in_brief_only_how_it_is_and_how_far_the_jobs_are() -> None:
