@@ -121,9 +121,9 @@ class Poll:
 
     def _asked_pause(self, header: str) -> timedelta:
         """RFC 9110, 10.2.3: seconds, or a date."""
-        if header.isdecimal():
-            return timedelta(seconds=min(int(header), LONGEST_PAUSE.total_seconds()))
         try:
+            if header.isdecimal():
+                return timedelta(seconds=min(int(header), LONGEST_PAUSE.total_seconds()))
             return max(parsedate_to_datetime(header) - self._clock(), timedelta(0))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return timedelta(0)

@@ -217,8 +217,10 @@ def parse_uploads(body: bytes) -> tuple[tuple[Upload, ...], tuple[str, ...] | No
 
 
 def _moment(text: str) -> datetime:
-    """An ISO 8601 time; S3's are UTC."""
+    """An ISO 8601 time; S3's are UTC. Raises `ValueError` for one that is none, or not a time in every zone."""
     moment = datetime.fromisoformat(text)
+    if not 1970 <= moment.year <= 9998:
+        raise ValueError(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -32,6 +32,8 @@ def bombs() -> dict[str, list[bytes]]:
         "s3-parts": b"ListPartsResult",
         "s3-uploads": b"ListMultipartUploadsResult",
         "s3-upload-id": b"InitiateMultipartUploadResult",
+        "s3-completed": b"CompleteMultipartUploadResult",
+        "s3-object-lock": b"ObjectLockConfiguration",
         "s3-refusal": b"Error",
     }
     entities = b'<!DOCTYPE a [<!ENTITY b "' + b"x" * 1000 + b'">]><a>' + b"&b;" * 100_000 + b"</a>"

@@ -10,6 +10,10 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import requests
 
 from appliance.errors import KurabakoError
 from appliance.repository import BlobType, Repository, encode_tree, encode_xattrs
@@ -31,8 +35,11 @@ from appliance.repository.timestamps import parse_time
 from appliance.repository.tree import NODE_TYPES, decode_tree, is_valid_name
 from appliance.repository.unpacked import decode_unpacked, encode_unpacked
 from appliance.restore.entries import entry_of
+from appliance.state.codec import to_micros, to_moment
 from appliance_s3.answers import (
     MalformedAnswer,
+    parse_moment,
+    parse_object_lock,
     parse_page,
     parse_parts,
     parse_refusal,
@@ -40,11 +47,17 @@ from appliance_s3.answers import (
     parse_uploads,
     parse_versioning,
     parse_versions,
+    parse_xml,
+    timestamp,
 )
+from appliance_s3.errors import Answered, refused
+from appliance_s3.place import Place
 from tests.support.repository import PASSWORD, dir_node, file_node, new_repository, save_files
 
 _SEALER = Sealer(MasterKey.from_bytes(bytes(range(1, 65))))
 _LIMIT = 1 << 20
+_PLACE = Place("https://host", "bucket")
+_NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,9 @@ def _listing(data: bytes) -> None:
 
 
 def _versions(data: bytes) -> None:
-    assert all(version.size >= 0 for version in parse_versions(data).entries)
+    entries = parse_versions(data).entries
+    assert all(version.size >= 0 for version in entries)
+    assert len(sorted(entries, key=lambda version: (version.latest, version.at))) == len(entries)
 
 
 def _parts(data: bytes) -> None:
@@ -166,15 +181,43 @@ def _versioning(data: bytes) -> None:
 
 def _uploads(data: bytes) -> None:
     for upload in parse_uploads(data)[0]:
-        assert upload.initiated.tzinfo is not None
+        assert upload.initiated < _NOW or upload.initiated >= _NOW
 
 
 def _upload_id(data: bytes) -> None:
     assert parse_upload_id(data)
 
 
+def _object_lock(data: bytes) -> None:
+    assert parse_object_lock(data) in (True, False)
+
+
+def _retention(data: bytes) -> None:
+    """The date of a version, as the header tells it. It is shown and stored, in any zone."""
+    moment = parse_moment(data.decode("latin-1"))
+    for zone in ("Asia/Tokyo", "America/Los_Angeles"):
+        moment.astimezone(ZoneInfo(zone))
+    assert to_moment(to_micros(moment)) == moment
+    assert parse_moment(timestamp(moment)) == moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _completed(data: bytes) -> None:
+    parse_xml(data, "CompleteMultipartUploadResult")
+
+
 def _refusal(data: bytes) -> None:
     parse_refusal(data)
+
+
+def _refused(data: bytes) -> None:
+    """Whatever a refusal says, in its headers or its body, it becomes a sentence, and a pause that can be waited."""
+    head, _, body = data.decode("latin-1").partition("\n\n")
+    pairs = (line.partition(": ")[::2] for line in head.split("\n"))
+    headers = requests.structures.CaseInsensitiveDict(pairs)
+    error = refused(Answered(400, headers, parse_refusal(body.encode("latin-1"))), _PLACE, _NOW)
+    assert error.retry_after is None or error.retry_after >= 0
+    for language in ("en", "ja"):
+        assert error.render(language)
 
 
 def _samples() -> dict[str, bytes]:
@@ -206,7 +249,15 @@ _UPLOADS = b"""<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextK
 </ListMultipartUploadsResult>"""
 _VERSIONS = b"""<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>
 <NextKeyMarker>k</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>
-<Version><Key>data%2Fa</Key><VersionId>v</VersionId><IsLatest>false</IsLatest><LastModified>2026-11-21T08:00:00.000Z</LastModified><Size>12</Size></Version></ListVersionsResult>"""
+<Version><Key>data%2Fa</Key><VersionId>v</VersionId><IsLatest>false</IsLatest><LastModified>2026-11-21T08:00:00.000Z</LastModified><Size>12</Size></Version>
+<DeleteMarker><Key>data%2Fa</Key><VersionId>w</VersionId><IsLatest>true</IsLatest><LastModified>2026-11-22T08:00:00+09:00</LastModified></DeleteMarker></ListVersionsResult>"""
+_LOCKED = b"""<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>
+<Mode>GOVERNANCE</Mode><Days>30</Days></DefaultRetention></Rule></ObjectLockConfiguration>"""
+_SKEWED = b"""Date: Sat, 21 Nov 2026 08:10:00 GMT\nRetry-After: Sat, 21 Nov 2026 08:20:00 +0900
+
+<Error><Code>RequestTimeTooSkewed</Code></Error>"""
+_BUSY = b"retry-after: 120\nx-amz-bucket-region: eu\n\n<Error><Code>SlowDown</Code></Error>"
+_COMPLETED = b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"
 _PARTS = b"""<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker>
 <Part><PartNumber>1</PartNumber><Size>5</Size></Part><Part><PartNumber>2</PartNumber><Size>7</Size></Part>
 </ListPartsResult>"""
@@ -238,6 +289,10 @@ TARGETS = {
         ),
         Target("s3-parts", _parts, (_PARTS,)),
         Target("s3-upload-id", _upload_id, (_BEGUN,)),
+        Target("s3-completed", _completed, (_COMPLETED,)),
+        Target("s3-object-lock", _object_lock, (_LOCKED,)),
+        Target("s3-retention", _retention, (b"2026-12-11T08:00:00.000Z", b"2026-12-11T08:00:00+00:00")),
+        Target("s3-refused", _refused, (_SKEWED, _BUSY)),
         Target("s3-refusal", _refusal, (b"<Error><Code>SlowDown</Code><Region>eu</Region></Error>",)),
     )
 }

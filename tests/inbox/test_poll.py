@@ -118,6 +118,15 @@ def test_a_server_may_ask_for_a_longer_pause(control: Control, asked: str) -> No
     assert poll.next_at <= NOW + LONGEST_PAUSE
 
 
+@pytest.mark.parametrize("asked", ["9" * 5000, "Sat, 21 Nov 2026 08:10:" + "9" * 30, "soon"])
+def test_a_pause_that_makes_no_sense_is_not_asked_for(control: Control, asked: str) -> None:
+    poll = polling(control, Clock())
+    control.status, control.headers = 503, {"Retry-After": asked}
+    with pytest.raises(PollFailed):
+        poll.ask()
+    assert NOW < poll.next_at <= NOW + LONGEST_PAUSE
+
+
 def test_what_is_too_much_or_leads_elsewhere_is_not_taken(control: Control) -> None:
     poll = polling(control, Clock())
     control.body = b"x" * (LARGEST_LIST + 1)
