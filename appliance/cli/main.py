@@ -10,6 +10,7 @@ import importlib
 import logging
 import logging.handlers
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -138,6 +139,9 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # restic asks by SIGHUP whether the holder of a lock still lives, and outlives it itself.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     code = run(sys.argv[1:], os.environ)
     try:
         sys.stdout.flush()

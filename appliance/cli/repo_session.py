@@ -62,10 +62,8 @@ def opened(
 def locked(repository: Repository, *, exclusive: bool = False) -> Iterator[None]:
     """Holds a lock that others share, or an `exclusive` one.
 
-    Stock restic on this machine asks whether a lock's process is alive by sending it SIGHUP, so that must not end
-    it; SIGTERM ends it as Ctrl-C does, so that the lock is taken away.
+    SIGTERM ends the process as Ctrl-C does, so that the lock is taken away.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with repository.lock(exclusive=True) if exclusive else repository.shared_lock():
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from appliance.errors import ExitCode
 from appliance.repository import LockOwner
 from appliance_folder.storage import FolderStorage
+from tests.support.daemon import eventually
 from tests.support.repo_cli import PASSWORD, RepoCli, objects
 from tests.upkeep.places import fresh
 
@@ -186,6 +188,32 @@ def test_unlock_removes_what_nobody_keeps(cli: RepoCli, place: Path) -> None:
     with repository.lock(owner=LockOwner(pid=1 << 22, identify=lambda pid: None)):
         assert len(cli.json("unlock")["removed"]) == 1, "a dead process of this machine"
     assert list(storage.list("locks")) == []
+
+
+@pytest.mark.needs("restic")
+def test_restic_asking_for_the_holder_of_a_lock_ends_nothing(cli: RepoCli, place: Path, tmp_path: Path) -> None:
+    """`restic unlock` sends SIGHUP to the process that a lock names; the backup that holds it goes on."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(8):
+        (source / f"{number}").write_bytes(random.Random(number).randbytes(10_000_000))
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as a login has it, whatever runs this test
+    backup = cli.start("backup", source)
+    signal.signal(signal.SIGHUP, before)
+
+    def locks() -> list[str]:
+        return sorted(path.name for path in place.glob("locks/*") if len(path.name) == 64)
+
+    eventually(locks, "the backup holds its lock")
+    backup.send_signal(signal.SIGSTOP)
+    assert not list(place.glob("snapshots/*")), "too fast for this test"
+    held = locks()
+    cli.restic("unlock")
+    assert locks() == held, "its holder lives"
+    backup.send_signal(signal.SIGCONT)
+    said, _ = backup.communicate(timeout=120)
+    assert backup.returncode == 0, said
+    assert len(cli.json("snapshots")) == 1
 
 
 def test_no_password_is_told(cli: RepoCli) -> None:
