@@ -40,6 +40,7 @@ from appliance.evidence import START, EvidenceLog, Head
 from appliance.identity import box_id
 from appliance.matters import Matters
 from appliance.metering import Metering
+from appliance.operator_code import OperatorCode
 from appliance.outbound import GUARD, Permitted
 from appliance.settings import ContractSettings
 from appliance.state import State
@@ -152,6 +153,7 @@ class Agreement:
         self.metering = Metering(state, cloud)
         self.matters = Matters(state=state, begun=self._begun, record=self.record, history=self.history)
         self.support = Support(state, clock, self.record)
+        self.operator_code = OperatorCode(state, clock, self.record)
         self.credentials = Credentials(key=key, state=state, begun=self._begun, record=self.record)
         self.evidence = EvidenceLog(state_dir / "evidence.jsonl", clock)
         self.entitlements = Entitlements(

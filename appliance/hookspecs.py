@@ -127,6 +127,15 @@ OnDocument: TypeAlias = Callable[[str, str], Text]
 It may be called from any thread, takes up to some seconds, and raises nothing.
 """
 
+OnOrder: TypeAlias = Callable[[str, str, str], Text]
+"""`on_order(order, code, way)` does what somebody typed, if `code` is the operator code, and says what became of it.
+
+The orders are those of `ORDERS`. Otherwise as `OnDocument`.
+"""
+
+ORDERS = ("stop", "resume")
+"""Stop every transfer to and from the cloud, and let transfers go on."""
+
 
 class KurabakoSpec:
     """The hooks. All are optional; all but `open_source` collect what every plugin yields."""
@@ -162,8 +171,8 @@ class KurabakoSpec:
         raise NotImplementedError
 
     @hookspec
-    def watch_directives(self, context: PluginContext, on_document: OnDocument) -> Watch | None:
-        """Starts handing signed documents of the provider to `on_document` as they arrive, until closed."""
+    def watch_directives(self, context: PluginContext, on_document: OnDocument, on_order: OnOrder) -> Watch | None:
+        """Starts handing over signed documents of the provider, and orders with the operator code, until closed."""
         raise NotImplementedError
 
     @hookspec

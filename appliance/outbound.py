@@ -7,11 +7,15 @@ every socket of the process; what a plugin's own process or a C library does on 
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.errors import KurabakoError
 from appliance.text import T
@@ -21,6 +25,9 @@ class ForbiddenProtocol(KurabakoError):
     """Something tried to speak to the cloud's host what the contract does not list."""
 
     code = "outbound.forbidden"
+
+
+REMEMBERED = 64
 
 
 @dataclass(frozen=True)
@@ -106,3 +113,45 @@ class OutboundGuard:
 
 GUARD = OutboundGuard()
 """The process's own."""
+
+
+class Connections:
+    """The connections of this process to a host, or to names below it: `hang_up` breaks them off, whoever waits there.
+
+    Where they lead is heard as they are made, so that nobody has to ask a name server which may be away. At most
+    `REMEMBERED` addresses are known; a name that has more is no cloud's.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host.casefold()
+        self._port = port
+        self._addresses: OrderedDict[str, None] = OrderedDict()
+        self._thread = threading.local()
+        sys.addaudithook(self._hear)
+
+    def hang_up(self) -> int:
+        """Ends every connection; how many there were."""
+        ended = 0
+        for name in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                if not str(name.readlink()).startswith("socket:"):
+                    continue
+                with socket.socket(fileno=os.dup(int(name.name))) as connection:
+                    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+                        continue
+                    address, port = connection.getpeername()[:2]
+                    if port == self._port and address in self._addresses:
+                        connection.shutdown(socket.SHUT_RDWR)
+                        ended += 1
+        return ended
+
+    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "socket.getaddrinfo":
+            name = str(arguments[0]).casefold()
+            self._thread.asked = name == self._host or name.endswith(f".{self._host}")
+        elif event == "socket.connect" and getattr(self._thread, "asked", False):
+            address = arguments[1]
+            if isinstance(address, tuple) and len(address) > 1 and address[1] == self._port:
+                self._addresses[address[0]] = None
+                while len(self._addresses) > REMEMBERED:
+                    self._addresses.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,17 +22,31 @@ class CannotSetUp(KurabakoError):
 
 def new_recovery_key(entropy: Callable[[int], bytes] = os.urandom) -> str:
     """A random password of 160 bits in eight groups of four, in letters and digits that cannot be mistaken."""
-    number = int.from_bytes(entropy(20))
-    letters = [ALPHABET[(number >> (5 * place)) % len(ALPHABET)] for place in range(32)]
-    return "-".join("".join(letters[group : group + 4]) for group in range(0, 32, 4))
+    return random_groups(8, entropy)
 
 
 def normalized_recovery_key(text: str) -> str | None:
     """The key that somebody typed from paper in small letters, or with other gaps; None when it cannot be one."""
-    letters = "".join(letter for letter in text.upper() if letter in ALPHABET)
-    if len(letters) != 32 or any(letter.isalnum() and letter.upper() not in ALPHABET for letter in text):
+    return normalized_groups(text, 8)
+
+
+def random_groups(groups: int, entropy: Callable[[int], bytes]) -> str:
+    """So many random groups of four of `ALPHABET`, 20 bits each."""
+    number = int.from_bytes(entropy((20 * groups + 7) // 8))
+    return _grouped("".join(ALPHABET[(number >> (5 * place)) % len(ALPHABET)] for place in range(4 * groups)))
+
+
+def normalized_groups(text: str, groups: int) -> str | None:
+    """`random_groups` as somebody typed them: in small or full-width letters, with other gaps; None: no such thing."""
+    typed = unicodedata.normalize("NFKC", text).upper().replace("ー", "-")
+    letters = "".join(letter for letter in typed if letter in ALPHABET)
+    if len(letters) != 4 * groups or any(letter.isalnum() and letter not in ALPHABET for letter in typed):
         return None
-    return "-".join(letters[group : group + 4] for group in range(0, 32, 4))
+    return _grouped(letters)
+
+
+def _grouped(letters: str) -> str:
+    return "-".join(letters[group : group + 4] for group in range(0, len(letters), 4))
 
 
 def write_recovery_key(path: Path, key: str) -> None:

@@ -20,7 +20,7 @@ from appliance.text import T
 LONGEST = 480
 """Minutes of the longest consent."""
 
-NEVER = frozenset({"support", "credentials", "recovery-sheet", "setup", "serve"})
+NEVER = frozenset({"support", "credentials", "operator-code", "recovery-sheet", "setup", "serve"})
 """Commands that support cannot be let do: they are about consent and secrets."""
 
 _CONSENT = "support.consent"

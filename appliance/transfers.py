@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from appliance.state import State
+from appliance.status.model import TransfersMode, TransfersStatus
 from appliance.storage.interface import Buffer, ObjectInfo, SendsInPieces, Storage, StorageError, Unlisted
 from appliance.storage.versions import LockMode, Version
 from appliance.storage.wrapper import StorageWrapper
@@ -82,6 +83,12 @@ class Transfers:
         if until is not None and until <= self._clock():
             return None
         return Hold(Mode(note["mode"]), datetime.fromisoformat(note["since"]), until)
+
+    @property
+    def status(self) -> TransfersStatus:
+        """The same as the Status tells it."""
+        hold = self.hold
+        return TransfersStatus(TransfersMode(hold.mode), hold.since, hold.until) if hold else TransfersStatus()
 
     @property
     def is_over(self) -> bool:

@@ -6,16 +6,21 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import requests
 
 from appliance.contract.collection import permitted_ports
+from appliance.outbound import Connections
 from tests.contract.test_collection import contract as agreed
 from tests.daemon.test_contract_line import at
 from tests.daemon.test_contracted_box import Contracted, make
+from tests.support.authority import Authority
 from tests.support.contract import BOX
-from tests.support.faulty_s3 import FaultyS3
+from tests.support.faulty_s3 import Asked, Fault, FaultyS3
 
 __all__ = ["make"]
 
@@ -109,3 +114,34 @@ def test_what_is_permitted_follows_from_the_terms() -> None:
     for service in ("ksg", "no1", "mjs", "knet"):
         _, terms, entitlement = agreed(service)
         assert permitted_ports(terms, entitlement, cloud) is None
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_hanging_up_ends_what_waits_for_the_host_and_nothing_else(tmp_path: Path, tls: bool) -> None:
+    authority, asked, failed = Authority(tmp_path), threading.Event(), threading.Event()
+
+    def never(_: Asked) -> Fault:
+        asked.set()
+        return Fault.STALLED
+
+    server = FaultyS3(never, authority.server() if tls else None)
+    port = int(server.endpoint.rpartition(":")[2])
+    connections = Connections("127.0.0.1", port)
+    assert connections.hang_up() == 0
+
+    def wait_for_an_answer() -> None:
+        try:
+            requests.get(f"{server.endpoint}/bucket/key", verify=str(authority.file), timeout=300)
+        except requests.ConnectionError:
+            failed.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as other:
+        accepted, _ = listener.accept()
+        threading.Thread(target=wait_for_an_answer, daemon=True).start()
+        assert asked.wait(60)
+        assert connections.hang_up() == 1
+        assert failed.wait(60)
+        other.sendall(b"still here")
+        assert accepted.recv(10) == b"still here"
+        accepted.close()
+    server.close()

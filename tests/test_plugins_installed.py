@@ -101,7 +101,8 @@ def test_a_strangers_plugin_does_what_it_promises(stranger: Installed, tmp_path:
         print([entry.name for entry in tools.scandir(())])
 
         documents = []
-        manager.watch_directives(context, lambda *one: documents.append(one) or T("Taken.")).close()
+        taker = lambda *one: documents.append(one) or T("Taken.")
+        manager.watch_directives(context, taker, taker).close()
         print(documents)
 
         (check,) = (one for one in manager.checks(context) if one.name == "shed.dry")
@@ -127,7 +128,7 @@ def test_a_strangers_plugin_does_what_it_promises(stranger: Installed, tmp_path:
         "b'spade.txt' b'spade'",
         "['shed:tools']",
         "[b'spade.txt']",
-        "[('a note on the door', 'shed')]",
+        "[('a note on the door', 'shed'), ('stop', 'no code', 'shed')]",
         "True The lower shelf is dry. lower の棚は乾いています。",
         "idle",
         "True True",

@@ -12,6 +12,7 @@ from appliance.cli import (
     box_capacity,
     box_jobs,
     box_look,
+    box_operator,
     box_protection,
     box_setup,
     box_sheet,
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=T("Say what the box is doing, how it is, and why.").message)(status)
     for part in (
         *(box_sources, box_jobs, box_look, box_capacity, box_slots),
-        *(box_upkeep, box_protection, box_transfers, box_sheet, box_alarm),
+        *(box_upkeep, box_protection, box_transfers, box_operator, box_sheet, box_alarm),
     ):
         part.register(app)
 

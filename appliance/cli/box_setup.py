@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from appliance.cli.box_operator import show_first
 from appliance.cli.box_session import opened_box, require_own_box, run_jobs
 from appliance.cli.context import JsonOption, printer
 from appliance.cli.output import Printer
@@ -56,11 +57,13 @@ def setup(
         require_own_box(box)
         if from_cloud:
             _take_over(out, box, recovery_key_file)
+            show_first(out, box)
             return
         _refuse_second_repository(box)
         done = box.set_up()
-    out.document(done)
-    _tell(out, done)
+        out.document(done)
+        _tell(out, done)
+        show_first(out, box)
 
 
 def _tell(out: Printer, done: SetUp) -> None:

@@ -59,6 +59,7 @@ class Commands:
             "stop_transfers": self.stop_transfers,
             "cancel": self.cancel,
             "plugins": self.plugins,
+            "renew_operator_code": self.renew_operator_code,
             "install_entitlement": self.install_entitlement,
             "take_directive": self.take_directive,
         }
@@ -153,19 +154,16 @@ class Commands:
         except (TypeError, ValueError):
             raise BadRequest(T("The request lacks {name}, or it has the wrong form.", name="until")) from None
         self._daemon.holds.pause(moment)
-        self._daemon.publish()
         yield {"result": {}}
 
     async def stop_transfers(self, _: Mapping[str, Any]) -> Answer:
         """Stops every transfer to and from the cloud."""
         self._daemon.holds.stop()
-        self._daemon.publish()
         yield {"result": {}}
 
     async def resume(self, _: Mapping[str, Any]) -> Answer:
         """Lets transfers go on, and tells whether they were `held`."""
         held = self._daemon.holds.release()
-        self._daemon.publish()
         yield {"result": {"held": held}}
 
     async def cancel(self, arguments: Mapping[str, Any]) -> Answer:
@@ -178,6 +176,11 @@ class Commands:
     async def plugins(self, _: Mapping[str, Any]) -> Answer:
         """The plugins and what became of each, in this process."""
         yield {"result": codec.encode(self._daemon.box.plugins.statuses())}
+
+    async def renew_operator_code(self, _: Mapping[str, Any]) -> Answer:
+        """Makes an operator code in place of the one before, and tells it."""
+        code = await in_thread(self._daemon.box.agreement.operator_code.renew, "renew the operator code")
+        yield {"result": {"code": code}}
 
     async def install_entitlement(self, arguments: Mapping[str, Any]) -> Answer:
         """Puts the signed entitlement `document` in force, and tells which it is and whether it is `new`."""

@@ -69,6 +69,7 @@ def gather(box: Box, moment: Moment) -> Facts:
         designated_at={known.found.id: known.designated_at for known in moment.sources if known.designated_at},
         vault=memory.place("vault", box.vault_location) if box.has_vault else None,
         cloud=memory.place("cloud", box.cloud_location) if box.has_cloud else None,
+        transfers=box.transfers.status if box.has_cloud else None,
         capacity=capacity_status(box, contract),
         contract=contract_status(box, contract),
         verification=_verification(box),

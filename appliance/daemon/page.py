@@ -14,16 +14,19 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from appliance.box import Box
+from appliance.daemon.holds import Holds
 from appliance.daemon.instance import why
+from appliance.daemon.keeping import ContractKeeper
 from appliance.daemon.problems import support_allowed
 from appliance.errors import KurabakoError
 from appliance.hookspecs import WebExtension
 from appliance.status.board import Board
 from appliance.text import T
 from appliance.verification import Reports
-from appliance.web.app import create_app
-from appliance.web.directives import Take
+from appliance.web.app import Desks, create_app
+from appliance.web.forms import OperatorDesk
 from appliance.web.support import SupportDesk
+from appliance.web.transfers import TransfersDesk
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +108,18 @@ class Page:
                 await self._task
 
 
-def page_of(box: Box, board: Board, extensions: Sequence[WebExtension], take_directive: Take) -> FastAPI:
+def page_of(
+    box: Box, board: Board, extensions: Sequence[WebExtension], contract: ContractKeeper, holds: Holds
+) -> FastAPI:
     """The page of a box, as its settings want it."""
     settings = box.settings
-    takes = settings.directives.on_page and settings.contract.provider_key_file is not None
+    has_provider = settings.contract.provider_key_file is not None
+    desks = Desks(
+        OperatorDesk(lambda: holds.operator.has_code, holds.operator.require),
+        transfers=TransfersDesk(lambda: box.transfers.status, holds.stop, holds.release) if box.has_cloud else None,
+        support=_support_desk(box) if has_provider else None,
+        directive=contract.take_on_page if has_provider and settings.directives.on_page else None,
+    )
     return create_app(
         board,
         extensions,
@@ -116,21 +127,13 @@ def page_of(box: Box, board: Board, extensions: Sequence[WebExtension], take_dir
         hosts=settings.web.hosts,
         zone=box.zone,
         reports=Reports(settings.box.state_dir),
-        take_directive=take_directive if takes else None,
-        support=_support_desk(box) if settings.contract.provider_key_file is not None else None,
+        desks=desks,
     )
 
 
 def _support_desk(box: Box) -> SupportDesk:
     support = box.agreement.support
-
-    def allow(by: str, minutes: int) -> None:
-        support.allow(by, minutes)
-
-    def end() -> None:
-        support.end()
-
-    return SupportDesk(lambda: support_allowed(box), allow, end)
+    return SupportDesk(lambda: support_allowed(box), support.allow, support.end)
 
 
 def _addresses(listen: str) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ def _hold_problems(box: Box) -> Iterator[Problem]:
         return
     since = f"{hold.since.astimezone(box.zone):%Y-%m-%d %H:%M}"
     safe = T("What is stored in the vault and in the cloud is complete.")
-    todo = T("To let them go on, type: kurabako resume")
+    todo = T("To let them go on, use the box's page, or type: kurabako resume")
     if hold.mode is Mode.STOPPED:
         what = T("All transfers to the cloud were stopped by a person on {since}.", since=since)
         yield Problem("transfers.stopped", Severity.ATTENTION, what, hold.since, safe=safe, todo=todo)

@@ -125,7 +125,7 @@ class Daemon:
             on_change=self._changed.set,
         )
         self.contract = ContractKeeper(self._box, self.supervisor, self._changed.set)
-        self.holds = Holds(self._box, self.supervisor)
+        self.holds = Holds(self._box, self.supervisor, self.publish)
         self.watcher = SourceWatcher(self._box, self._changed.set, self._something_plugged)
         self.board = Board(self._compose(None))
         self.public_board = Board(on_page(self.board.current()))
@@ -137,7 +137,7 @@ class Daemon:
         again = self._notes.interrupted()
         lasting = (
             self.watcher.run(),
-            DirectiveWays(self._box, self.contract, lambda: self.watcher.known).run(),
+            DirectiveWays(self._box, self.contract, lambda: self.watcher.known, self.holds.hear).run(),
             UsageWatch(self._box, self._changed.set).run(),
             self._again_and_again(self._probe, PROBE_INTERVAL),
             self._again_and_again(self._check, CHECK_INTERVAL),
@@ -199,7 +199,7 @@ class Daemon:
         if not web.enabled:
             return None
         extensions = await in_thread(lambda: self._box.plugins.web_extensions(self._box.context), "web extensions")
-        app = page_of(self._box, self.public_board, extensions, self.contract.take_on_page)
+        app = page_of(self._box, self.public_board, extensions, self.contract, self.holds)
         page = Page(app, web.listen, web.port)
         try:
             self._page_urls = await page.start()

@@ -14,6 +14,7 @@ from appliance.daemon.background import in_thread
 from appliance.daemon.keeping import ContractKeeper
 from appliance.directives import BUCKET, DISK, HTTPS
 from appliance.errors import KurabakoError
+from appliance.hookspecs import OnOrder
 from appliance.identity import box_id
 from appliance.inbox import Poll, documents_in_cloud, documents_on_disk
 from appliance.policy import KnownSource
@@ -27,10 +28,16 @@ TICK = 2.0
 
 
 class DirectiveWays:
-    """Looks at each way when it is time, and hands what is there to `keeper`; `known` are the sources."""
+    """Looks at each way when it is time, and hands what is there to `keeper`; `known` are the sources.
 
-    def __init__(self, box: Box, keeper: ContractKeeper, known: Callable[[], Sequence[KnownSource]]) -> None:
+    Plugins hand over orders with the operator code besides, for which `on_order` is called.
+    """
+
+    def __init__(
+        self, box: Box, keeper: ContractKeeper, known: Callable[[], Sequence[KnownSource]], on_order: OnOrder
+    ) -> None:
         self._box = box
+        self._on_order = on_order
         self._keeper = keeper
         self._known = known
         self._disks: set[str] = set()
@@ -39,18 +46,18 @@ class DirectiveWays:
 
     async def run(self) -> None:
         """Looks until cancelled."""
-        if self._box.settings.contract.provider_key_file is None:
-            return
+        has_provider = self._box.settings.contract.provider_key_file is not None
         watch = await in_thread(self._watch, "watch directives")
         try:
             while True:
-                await self.look()
+                if has_provider:
+                    await self.look()
                 await asyncio.sleep(TICK)
         finally:
             watch.close()
 
     def _watch(self) -> Watch:
-        return self._box.plugins.watch_directives(self._box.context, self._keeper.hear)
+        return self._box.plugins.watch_directives(self._box.context, self._keeper.hear, self._on_order)
 
     async def look(self) -> None:
         """Looks at the ways whose time it is; at none while the clock is wrong, since nothing could be taken then."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from appliance.hookspecs import OnDocument
 from appliance.plugins.guard import Hung, Worker
 from appliance.plugins.registry import Plugin, Registry, blame
 from appliance.sources.interface import OnSourceEvent, SourceEvent, Watch
@@ -115,18 +114,18 @@ def guarded_listener(registry: Registry, plugin: Plugin, on_event: OnSourceEvent
     return listener
 
 
-def guarded_taker(registry: Registry, plugin: Plugin, on_document: OnDocument) -> OnDocument:
-    """`on_document` for one plugin: what is no text sets it aside, and what the box does wrong never reaches it."""
+def guarded_taker(registry: Registry, plugin: Plugin, taker: Callable[..., Text]) -> Callable[..., Text]:
+    """`taker` for one plugin: what is no text sets it aside, and what the box does wrong never reaches it."""
 
-    def taker(document: str, way: str) -> Text:
-        if not isinstance(document, str) or not isinstance(way, str):
+    def guarded(*handed: str) -> Text:
+        if not all(isinstance(one, str) for one in handed):
             registry.set_aside(plugin, T("watch_directives hands over something that is no text"))
         if not plugin.active:
             return T("Nothing was changed.")
         try:
-            return on_document(document, way)
+            return taker(*handed)
         except Exception:
-            log.exception("a document of the plugin %s could not be handled", plugin.name)
+            log.exception("what the plugin %s handed over could not be handled", plugin.name)
             return T("Nothing was changed.")
 
-    return taker
+    return guarded

@@ -16,6 +16,7 @@ from appliance.hookspecs import (
     CheckResult,
     CommandGroup,
     OnDocument,
+    OnOrder,
     PlaceKind,
     PluginContext,
     SettingsSection,
@@ -209,12 +210,13 @@ class PluginManager:
             watches.add(plugin, self._registry.ask(plugin, impl, "watch_sources", arguments))
         return watches
 
-    def watch_directives(self, context: PluginContext, on_document: OnDocument) -> Watch:
-        """Starts every plugin's watch for documents, which `on_document` takes from any thread; close it to end."""
+    def watch_directives(self, context: PluginContext, on_document: OnDocument, on_order: OnOrder) -> Watch:
+        """Starts every plugin's watch for documents and orders, which are taken from any thread; close it to end."""
         watches = GuardedWatches(self._registry)
         for plugin, impl in self._registry.implementations("watch_directives"):
-            taker = guarded_taker(self._registry, plugin, on_document)
-            arguments = {"context": context, "on_document": taker}
+            takers: dict[str, Callable[..., Text]] = {"on_document": on_document, "on_order": on_order}
+            guarded = {name: guarded_taker(self._registry, plugin, taker) for name, taker in takers.items()}
+            arguments = {"context": context, **guarded}
             watches.add(plugin, self._registry.ask(plugin, impl, "watch_directives", arguments))
         return watches
 

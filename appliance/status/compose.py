@@ -49,6 +49,7 @@ def compose(facts: Facts, now: datetime, previous: Status | None = None) -> Stat
         sources=facts.sources,
         vault=facts.vault,
         cloud=facts.cloud,
+        transfers=facts.transfers,
         capacity=facts.capacity,
         contract=facts.contract,
         verification=facts.verification,

@@ -15,6 +15,7 @@ from appliance.status.model import (
     PluginStatus,
     Problem,
     SourceStatus,
+    TransfersStatus,
     VerificationStatus,
 )
 
@@ -41,6 +42,7 @@ class Facts:
     designated_at: Mapping[str, datetime] = field(default_factory=dict)
     vault: PlaceStatus | None = None
     cloud: PlaceStatus | None = None
+    transfers: TransfersStatus | None = None
     capacity: CapacityStatus | None = None
     contract: ContractStatus | None = None
     verification: VerificationStatus | None = None

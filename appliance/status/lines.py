@@ -185,6 +185,8 @@ class _Page:
             yield self._place(T("Vault"), status.vault)
         if status.cloud is not None:
             yield self._place(T("Cloud"), status.cloud)
+        if status.transfers is not None:
+            yield self._say(words.transfers(status.transfers, self._zone))
         if status.capacity is not None:
             capacity = status.capacity
             yield self._say(

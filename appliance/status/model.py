@@ -146,6 +146,23 @@ class PlaceStatus:
     snapshots: int | None = None
 
 
+class TransfersMode(StrEnum):
+    """Whether a person lets the box use the line: PAUSED is polite, STOPPED the kill switch."""
+
+    ON = "on"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class TransfersStatus:
+    """Transfers to and from the cloud: whether a person holds them, since when, and a pause perhaps until when."""
+
+    mode: TransfersMode = TransfersMode.ON
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 @dataclass(frozen=True)
 class CapacityStatus:
     """The contracted capacity (契約容量) and what is counted under it, in bytes to the byte.
@@ -252,7 +269,8 @@ class PluginStatus:
 class Status:
     """Everything about the box at one moment. `reason` is the sentence behind `state`; `todo` what helps.
 
-    `timezone` is the IANA name of the zone the box tells its times in; empty for the machine's own.
+    `transfers` is None on a box without a cloud. `timezone` is the IANA name of the zone the box tells its times in;
+    empty for the machine's own.
     """
 
     box: str
@@ -267,6 +285,7 @@ class Status:
     sources: tuple[SourceStatus, ...] = ()
     vault: PlaceStatus | None = None
     cloud: PlaceStatus | None = None
+    transfers: TransfersStatus | None = None
     capacity: CapacityStatus | None = None
     contract: ContractStatus | None = None
     verification: VerificationStatus | None = None

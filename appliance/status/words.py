@@ -16,6 +16,8 @@ from appliance.status.model import (
     SourceStatus,
     State,
     Status,
+    TransfersMode,
+    TransfersStatus,
 )
 from appliance.text import T, Text
 from appliance.units import format_size
@@ -102,6 +104,17 @@ def _name(name: str) -> Text:
 def moment(at: datetime, zone: tzinfo | None = None) -> str:
     """`at` in the time zone (this machine's when None): `2026-11-20 02:00`."""
     return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def transfers(held: TransfersStatus, zone: tzinfo | None = None) -> Text:
+    """Whether the box may send to the cloud, with moments in the time zone (this machine's when None)."""
+    if held.mode is TransfersMode.ON or held.since is None:
+        return T("Sending to the cloud is on.")
+    if held.mode is TransfersMode.STOPPED:
+        return T("All sending has been stopped since {since}.", since=moment(held.since, zone))
+    if held.until is not None:
+        return T("Sending is paused until {until}.", until=moment(held.until, zone))
+    return T("Sending has been paused since {since}.", since=moment(held.since, zone))
 
 
 def zone(status: Status) -> tzinfo | None:

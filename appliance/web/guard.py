@@ -1,9 +1,9 @@
 """What the page refuses, before any route sees it.
 
-The page stands on a LAN without a login, so it only shows: GET, nothing else, but for forms whose content counts by its
-signature alone, and for the consent to remote support, which by itself lets nobody in. A browser there may be led by a
-stranger's site to talk to the box under that site's name (DNS rebinding), so only names that can be the box's own are
-answered; and a form is taken only from the box's own page. The answer's headers let nothing foreign in.
+The page stands on a LAN without a login, so it only shows: GET, nothing else, but for forms, which count by
+the operator code in them or by the provider's signature. A browser there may be led by a stranger's site to talk to the
+box under that site's name (DNS rebinding), so only names that can be the box's own are answered; and a form is taken
+only from the box's own page. The answer's headers let nothing foreign in.
 """
 
 from __future__ import annotations

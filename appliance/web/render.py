@@ -13,13 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from appliance.status import words
-from appliance.status.board import Posted
+from appliance.status.board import Board, Posted
 from appliance.status.model import CapacityStatus, State, Status
 from appliance.text import LANGUAGES, Text
 from appliance.units import format_size
 
 PARTS = (
     "state",
+    "sending",
     "problems",
     "jobs",
     "capacity",
@@ -41,7 +42,7 @@ LANGUAGE_NAMES = {"ja": "日本語", "en": "English"}
 
 @dataclass(frozen=True)
 class Link:
-    """A plugin's pages, linked from ours."""
+    """A page that ours links to: one where something can be done, or a plugin's."""
 
     title: Text
     path: str
@@ -50,9 +51,17 @@ class Link:
 class Renderer:
     """Renders Statuses in each language; the newest one is kept, so that many readers cost as much as one."""
 
-    def __init__(self, *, zone: tzinfo | None, links: Sequence[Link] = ()) -> None:
+    def __init__(
+        self,
+        board: Board | None = None,
+        *,
+        zone: tzinfo | None,
+        actions: Sequence[Link] = (),
+        links: Sequence[Link] = (),
+    ) -> None:
+        self._board = board
         self._zone = zone
-        self._links = tuple(links)
+        self._links = {"actions": tuple(actions), "links": tuple(links)}
         self._environments = {language: self._environment(language) for language in LANGUAGES}
         self._rendered: dict[str, tuple[Posted, dict[str, str]]] = {}
 
@@ -64,21 +73,17 @@ class Renderer:
             status=posted.status,
             title=self.title(posted.status, language),
             parts=self.parts(posted, language),
-            others={code: name for code, name in LANGUAGE_NAMES.items() if code != language},
         )
-
-    def directive_page(self, language: str, answer: Text | None, *, good: bool) -> str:
-        """The page that takes a directive, with what became of the last one."""
-        return self._render("directive.html", language, answer=answer, good=good)
 
     def title(self, status: Status, language: str) -> str:
         """The page's title: how the box is, then its name, so that it can be read in a row of tabs."""
         return f"{words.STATES[status.state].render(language)} – {status.box}"
 
     def sheet(self, template: str, language: str, **values: Any) -> str:
-        """A page of its own, such as a report to be printed."""
-        others = {code: name for code, name in LANGUAGE_NAMES.items() if code != language}
-        return self._render(template, language, others=others, **values)
+        """A page of its own, such as a form, or a report to be printed."""
+        if self._board is not None:
+            values["status"] = self._board.current()
+        return self._render(template, language, **values)
 
     def icon(self, state: State) -> str:
         """The state's shape and colour as an SVG file of its own."""
@@ -90,8 +95,7 @@ class Renderer:
         if last is not None and last[0] is posted:
             return last[1]
         parts = {
-            name: self._render(f"parts/{name}.html", language, status=posted.status, links=self._links)
-            for name in PARTS
+            name: self._render(f"parts/{name}.html", language, status=posted.status, **self._links) for name in PARTS
         }
         self._rendered[language] = posted, parts
         return parts
@@ -113,7 +117,14 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.globals.update(language=language, words=words, _=say, bar=capacity_bar)
+        environment.globals.update(
+            language=language,
+            others={code: name for code, name in LANGUAGE_NAMES.items() if code != language},
+            words=words,
+            _=say,
+            bar=capacity_bar,
+            sending=lambda transfers: words.transfers(transfers, self._zone),
+        )
         environment.filters.update(
             say=say,
             size=format_size,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Cookie, Header, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
 from appliance.text import T
-from appliance.web.language import choose
+from appliance.web.language import FRESH, Reader, reader
 from appliance.web.render import Renderer
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 SHOWN = 100
 """Reports on the page that lists them."""
 
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
-
-def report_pages(reports: Reports, renderer: Renderer, language: str) -> APIRouter:
+def report_pages(reports: Reports, renderer: Renderer) -> APIRouter:
     """The pages below `/reports`."""
     from appliance.verification import ReportNotFound, ReportRefused
 
@@ -35,35 +33,22 @@ def report_pages(reports: Reports, renderer: Renderer, language: str) -> APIRout
             raise HTTPException(404, "There is no such report.") from None
 
     @router.get("/reports", response_class=HTMLResponse)
-    def listed(
-        lang: Annotated[str | None, Query()] = None,
-        cookie: Annotated[str | None, Cookie(alias="lang")] = None,
-        accept_language: Annotated[str | None, Header()] = None,
-    ) -> HTMLResponse:
-        chosen = choose(lang, cookie, accept_language, language)
+    def listed(reader: Reader = Depends(reader)) -> HTMLResponse:
         found = [(name, load(name)) for name in reports.names()[:SHOWN]]
-        title = T("Verification reports").render(chosen)
-        return HTMLResponse(renderer.sheet("reports.html", chosen, title=title, reports=found), headers=_FRESH)
+        title = T("Verification reports")
+        return reader.answer(renderer.sheet("reports.html", reader.language, title=title, reports=found))
 
     @router.get("/reports/{name}.jws")
     def document(name: str) -> Response:
         load(name)
-        return Response(reports.document(name), media_type="application/jose", headers=_FRESH)
+        return Response(reports.document(name), media_type="application/jose", headers=FRESH)
 
     @router.get("/reports/{name}", response_class=HTMLResponse)
-    def shown(
-        name: str,
-        lang: Annotated[str | None, Query()] = None,
-        cookie: Annotated[str | None, Cookie(alias="lang")] = None,
-        accept_language: Annotated[str | None, Header()] = None,
-    ) -> HTMLResponse:
-        chosen = choose(lang, cookie, accept_language, language)
+    def shown(name: str, reader: Reader = Depends(reader)) -> HTMLResponse:
         report = load(name)
         if report is None:
             raise HTTPException(409, "This report is not signed by the box, or it was altered.")
-        title = T("Verification report {name}", name=name).render(chosen)
-        return HTMLResponse(
-            renderer.sheet("report.html", chosen, title=title, name=name, report=report), headers=_FRESH
-        )
+        title = T("Verification report {name}", name=name)
+        return reader.answer(renderer.sheet("report.html", reader.language, title=title, name=name, report=report))
 
     return router

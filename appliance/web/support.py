@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
-from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Cookie, Header, Query, Request
-from fastapi.responses import HTMLResponse
-
-from appliance.errors import KurabakoError
 from appliance.text import T, Text
-from appliance.web.language import choose
-from appliance.web.render import Renderer
+from appliance.web.forms import Fields, Form, OperatorDesk, Refused
 
 PATH = "/support"
 
-LARGEST_FORM = 4096
 NAME = 100
 """Characters of the longest name."""
-
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
 
 @dataclass(frozen=True)
@@ -32,54 +22,20 @@ class SupportDesk:
     """
 
     now: Callable[[], Text | None]
-    allow: Callable[[str, int], None]
-    end: Callable[[], None]
+    allow: Callable[[str, int], object]
+    end: Callable[[], object]
 
 
-def support_routes(desk: SupportDesk, renderer: Renderer, *, language: str) -> APIRouter:
-    """The page with the form, and what takes it."""
-    router = APIRouter()
+def support_form(desk: SupportDesk, operator: OperatorDesk) -> Form:
+    """The page that allows it (`name`, `minutes`), or ends it (`end`)."""
 
-    def answered(chosen: str, status: int = 200, mistake: Text | None = None) -> HTMLResponse:
-        page = renderer.sheet("support.html", chosen, allowed=desk.now(), mistake=mistake)
-        return HTMLResponse(page, status, {**_FRESH, "Content-Language": chosen})
-
-    @router.get(PATH, response_class=HTMLResponse)
-    async def form(
-        lang: Annotated[str | None, Query(description="`ja` or `en`")] = None,
-        cookie: Annotated[str | None, Cookie(alias="lang", include_in_schema=False)] = None,
-        accept_language: Annotated[str | None, Header(include_in_schema=False)] = None,
-    ) -> HTMLResponse:
-        """The form."""
-        return answered(choose(lang, cookie, accept_language, language))
-
-    @router.post(PATH, response_class=HTMLResponse)
-    async def decide(
-        request: Request,
-        cookie: Annotated[str | None, Cookie(alias="lang", include_in_schema=False)] = None,
-        accept_language: Annotated[str | None, Header(include_in_schema=False)] = None,
-    ) -> HTMLResponse:
-        """Allows it (`name`, `minutes`), or ends it (`end`)."""
-        chosen = choose(None, cookie, accept_language, language)
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > LARGEST_FORM:
-                return answered(chosen, 413, T("The form is too large."))
-        fields = {name: values[0].strip() for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        try:
-            return decided(chosen, fields)
-        except KurabakoError as error:
-            return answered(chosen, 503, error.what)
-
-    def decided(chosen: str, fields: Mapping[str, str]) -> HTMLResponse:
+    async def decide(fields: Fields) -> None:
         if "end" in fields:
             desk.end()
-            return answered(chosen)
+            return
         name, minutes = fields.get("name", ""), fields.get("minutes", "")
         if not name or len(name) > NAME or not minutes.isascii() or not minutes.isdigit() or len(minutes) > 3:
-            return answered(chosen, 422, T("Write who allows it, and for how many minutes."))
+            raise Refused(422, T("Write who allows it, and for how many minutes."))
         desk.allow(name, int(minutes))
-        return answered(chosen)
 
-    return router
+    return Form(PATH, T("Remote support"), "support.html", decide, lambda: {"allowed": desk.now()}, operator)

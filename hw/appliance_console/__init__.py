@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.errors import KurabakoError
-from appliance.hookspecs import OnDocument, PluginContext, SettingsSection, hookimpl
+from appliance.hookspecs import OnDocument, OnOrder, PluginContext, SettingsSection, hookimpl
 from appliance.sources.interface import Watch
 from appliance.status.outputs import StatusOutput
 from appliance.text import T
@@ -31,7 +31,8 @@ class ConsoleSettings(BaseModel):
     alone takes the board's port. `baud` is the board's speed on the board's port, else 115200, while not set.
     `language` is `en`, which is plain ASCII, since terminals in the field are often set to another encoding, or
     `ja`, which is UTF-8. `heartbeat` is after how many minutes without news the box says that it is alive. With
-    `input`, a signed directive that is pasted there is taken; nothing else that is typed means anything.
+    `input`, a signed directive that is pasted there is taken, and who knows the operator code can stop and resume
+    all sending; nothing else that is typed means anything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,12 +60,12 @@ def status_outputs(context: PluginContext) -> Iterable[StatusOutput]:
 
 
 @hookimpl
-def watch_directives(context: PluginContext, on_document: OnDocument) -> Watch | None:
+def watch_directives(context: PluginContext, on_document: OnDocument, on_order: OnOrder) -> Watch | None:
     """Listens on the serial line, when that is wanted too."""
     settings, line = _line(context)
     if line is None or not settings.input:
         return None
-    return ConsoleInput(*line, settings.language, on_document)
+    return ConsoleInput(*line, settings.language, on_document, on_order)
 
 
 def _line(context: PluginContext) -> tuple[ConsoleSettings, tuple[str, int] | None]:

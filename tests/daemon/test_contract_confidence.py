@@ -21,7 +21,8 @@ from tests.daemon.test_contract_matters import at, keyed, problem, run
 from tests.daemon.test_contracted_box import Contracted, make
 from tests.support.commands import answer
 from tests.support.contract import Provider, fields
-from tests.support.daemon import BoxUnderTest, Served
+from tests.support.daemon import BoxUnderTest, Served, eventually
+from tests.support.operator import new_code
 
 __all__ = ["make"]
 
@@ -37,6 +38,15 @@ def post(served: Served, **form: str) -> str:
     with urllib.request.urlopen(urllib.request.Request(url, data, {"Origin": f"http://127.0.0.1:{port}"})) as answered:
         text: str = answered.read().decode()
     return text
+
+
+def tried(served: Served, **form: str) -> str | None:
+    """`post`, or None while a wrong code makes others wait."""
+    try:
+        return post(served, **form)
+    except urllib.error.HTTPError as error:
+        assert error.code == 429
+        return None
 
 
 def test_NO1_17_remote_support_works_with_consent_on_the_page_for_a_time_and_every_command_is_recorded(
@@ -56,29 +66,37 @@ def test_NO1_17_remote_support_works_with_consent_on_the_page_for_a_time_and_eve
     with box.serving() as served:
         refused = box.run("support", "run", "snapshots")
         assert (refused.code, "not allowed now" in refused.err) == (1, True)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            post(served, name="Hanada", minutes="60", code="AAAA-AAAA-AAAA")
+        code = new_code(box)
         with pytest.raises(urllib.error.HTTPError, match="422"):
-            post(served, name="", minutes="60")
+            post(served, name="", minutes="60", code=code)
         url = f"http://127.0.0.1:{box.tables['web']['port']}/support"
         foreign = urllib.request.Request(url, b"name=x&minutes=5", {"Origin": "http://elsewhere.example"})
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(foreign)
         assert support("snapshots") == 1
-        assert "Hanada" in post(served, name="Hanada", minutes="60")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            post(served, name="Hanada", minutes="60")
+        assert support("snapshots") == 1
+        shown = eventually(lambda: tried(served, name="Hanada", minutes="60", code=code), "the wait is over")
+        assert "Hanada" in shown
         assert support("snapshots") == 0
         assert support("contract", "calendar") == 0
         assert support("recovery-sheet") == 1, "secrets are not for support"
+        assert support("operator-code", "--renew") == 1, "nor is the consent itself"
         assert support("ls", LISTED, "-l") == 1
         torn = ("env", f"SSH_ORIGINAL_COMMAND={TORN}")
         assert box.run("support", "run", prefix=torn).code != 0, "and no traceback"
         assert "support.allowed" in {found["code"] for found in box.json("status")["problems"]}
-        post(served, end="1")
+        post(served, end="1", code=code)
         assert support("snapshots") == 1
-        post(served, name="Hanada", minutes="60")
+        post(served, name="Hanada", minutes="60", code=code)
     evidence = [json.loads(line) for line in (tmp_path / "box" / "state" / "evidence.jsonl").read_bytes().splitlines()]
     kinds = [entry["kind"].removeprefix("support.") for entry in evidence if entry["kind"].startswith("support.")]
     assert kinds == [
-        *("refused", "refused", "allowed", "command", "command-ended", "command", "command-ended", "refused"),
-        *("command", "command-ended", "command", "command-ended", "ended", "refused", "allowed"),
+        *("refused", "refused", "refused", "allowed", "command", "command-ended", "command", "command-ended"),
+        *("refused", "refused", "command", "command-ended", "command", "command-ended", "ended", "refused", "allowed"),
     ]
     words = [entry["payload"]["words"] for entry in evidence if entry["kind"] == "support.command"]
     digests = [f"sha256:{hashlib.sha256(word.encode()).hexdigest()}" for word in (LISTED, TORN)]

@@ -182,3 +182,41 @@ def sample_status(*, troubled: bool = True) -> Status:
         ),
         NOW,
     )
+
+
+def every_kind_of_source() -> tuple[SourceStatus, ...]:
+    """Sources of every kind that the plugins offer, with what they say of those that something is the matter with."""
+    unclean = Text(
+        "It was not ejected properly: the journal of its file system ({kind}) holds changes that were not carried out. "
+        "The box writes nothing to it, so what was changed last may be missing from the backup. Connect it to its "
+        "computer and eject it there.",
+        {"kind": "ext4"},
+    )
+    announced = Text(
+        "It announced itself on the network. To be offered its shares, name it in [[smb.servers]]: //{server}",
+        {"server": "LS520D7A1"},
+    )
+    backed_up_at, last = NOW - timedelta(hours=7), Outcome.DONE
+    good = (True, True, True, None, None, False, backed_up_at, last)
+    return (
+        SourceStatus("smb://fs01/keiri", "smb", "fs01 の keiri", *good),
+        SourceStatus("smb://fs01/eigyo", "smb", "fs01 の eigyo", *good),
+        SourceStatus(
+            "smb://nas2/archive", "smb", "nas2 の archive", True, False, note=Text("it does not answer")
+        ),
+        SourceStatus("smb-server:ls520d7a1.local", "smb-server", "LS520D7A1", True, False, False, announced),
+        SourceStatus("samba:kyoyu", "samba", "本機の共有フォルダー kyoyu", True, False),
+        SourceStatus(
+            "disk:uuid/6f1c", "disk", "IODATA HDJA-UT（ext4）", True, True, True, None, 8_001_563_222_016, True,
+            backed_up_at, Outcome.PARTIAL, start="both", note=unclean, may_unplug=False,
+        ),
+        SourceStatus(
+            "disk:uuid/41bd", "disk", "BUFFALO SSD-PGU3", True, False, False,
+            Text("It is encrypted with BitLocker and locked."), 960_197_124_096, True, may_unplug=True,
+        ),
+        SourceStatus(
+            "disk:uuid/2019-04-01", "disk", "設計図 2018（DVD、ISO 9660）", True, True, True, None, 4_607_442_944, True,
+            NOW - timedelta(days=3), last, start="arrival", may_unplug=True,
+        ),
+        SourceStatus("folder:/srv/kyuyo", "folder", "給与データ", True, True),
+    )  # fmt: skip

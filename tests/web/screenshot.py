@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 from appliance.status.board import Board
+from appliance.status.model import TransfersStatus
 from appliance.web.app import create_app
+from tests.support.operator import all_desks
 from tests.support.page import CHROMIUM, serve
 from tests.support.sample import sample_status
 from tests.support.status import TOKYO
@@ -15,12 +18,14 @@ from tests.support.status import TOKYO
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURES = {"page.png": "ja", "page.en.png": "en"}
 SIZE = {"width": 1040, "height": 1180}
+STATUS = replace(sample_status(troubled=False), transfers=TransfersStatus())
+DESKS = all_desks(TransfersStatus())
 
 
 def main() -> None:
     """Writes docs/page.png (Japanese) and docs/page.en.png (English)."""
     with (
-        serve(create_app(Board(sample_status(troubled=False)), zone=TOKYO)) as address,
+        serve(create_app(Board(STATUS), zone=TOKYO, desks=DESKS)) as address,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(**CHROMIUM)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import appliance_disks
+import appliance_smb
 from appliance.status.board import Board
-from appliance.status.model import State
-from appliance.text import Text
+from appliance.status.model import ContractStatus, State, TransfersMode, TransfersStatus
+from appliance.text import Text, add_catalogues
 from appliance.web.app import create_app
 from appliance.web.events import Pace
+from tests.support.operator import all_desks
 from tests.support.page import CHROMIUM, serve
-from tests.support.sample import sample_status
-from tests.support.status import TOKYO, simple_status
+from tests.support.sample import every_kind_of_source, sample_status
+from tests.support.status import NOW, TOKYO, simple_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium", "cjk-fonts")]
 
@@ -178,6 +183,85 @@ def test_every_text_can_be_read_in_every_state(browser: Browser, address: str, b
         page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
         assert page.evaluate(CONTRAST) == [], state
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_form_can_be_read_heard_and_used_in_every_width(
+    browser: Browser, board: Board, language: str, scheme: str, complaints: list[str]
+) -> None:
+    context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light", locale=LANGUAGES[language])
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    for held in TransfersMode:
+        transfers = TransfersStatus(held, None if held is TransfersMode.ON else NOW)
+        board.publish(replace(sample_status(), transfers=transfers))
+        with serve(create_app(board, zone=TOKYO, pace=PACE, desks=all_desks(transfers))) as address:
+            for path in ("/", "/transfers", "/support", "/directives"):
+                page.goto(address + path)
+                assert page.locator("html").get_attribute("lang") == language
+                assert page.locator("h1").count() == 1
+                assert page.evaluate(CONTRAST) == [], path
+                assert page.evaluate(UNNAMED) == [], path
+                for width in (320, 390, 1200):
+                    page.set_viewport_size({"width": width, "height": 800})
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()
+    assert complaints == []
+
+
+UNNAMED = """
+() => [...document.querySelectorAll('input, textarea, button')]
+  .filter(e => !(e.labels && e.labels.length && e.labels[0].innerText.trim()) && !e.innerText.trim())
+  .map(e => e.outerHTML)
+"""
+
+
+@pytest.mark.parametrize("plugin", [appliance_disks, appliance_smb], ids=["disks", "smb"])
+def test_sources_of_every_kind_say_what_is_the_matter_with_them(
+    page: Page, board: Board, language: str, plugin: ModuleType
+) -> None:
+    assert plugin.__file__ is not None
+    add_catalogues(Path(plugin.__file__).parent / "locale")
+    board.publish(replace(sample_status(), sources=every_kind_of_source()))
+    expected = {
+        ("ja", appliance_disks): (
+            "ジャーナルに未反映の変更",
+            "BitLocker で暗号化され、ロックされています",
+            "取り外し可",
+        ),
+        ("en", appliance_disks): ("holds changes that were not carried out", "encrypted with BitLocker and locked"),
+        ("ja", appliance_smb): ("ネットワーク上で見つかりました", "応答がありません", "ファイルサーバー"),
+        ("en", appliance_smb): ("It announced itself on the network", "it does not answer", "File server"),
+    }
+    for words in expected[language, plugin]:
+        page.wait_for_selector(f"#part-sources li:has-text('{words}')")
+    offered = page.locator("#part-sources li", has_text="kurabako sources designate").all_inner_texts()
+    assert len(offered) == 2, "what cannot be backed up is not offered"
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_no_card_leaves_a_hole_beside_it(page: Page, board: Board) -> None:
+    """Cards that stand side by side are of one height, and one that stands alone takes the whole row."""
+    board.publish(replace(sample_status(), contract=CONTRACT))
+    page.wait_for_selector("#part-contract .card")
+    for width in (390, 768, 1200, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        boxes = page.evaluate(
+            "[...document.querySelectorAll('main > .card, main .stack > .card, main > .hero')]"
+            ".filter(e => e.offsetHeight).map(e => e.getBoundingClientRect())"
+            ".map(r => [r.top, r.bottom, r.left, r.right])"
+        )
+        rows: dict[float, list[list[float]]] = {}
+        for box in boxes:
+            rows.setdefault(round(box[0]), []).append(box)
+        for row in rows.values():
+            assert len({round(bottom) for _, bottom, _, _ in row}) == 1, width
+            assert round(min(left for _, _, left, _ in row)) == round(min(box[2] for box in boxes)), width
+            assert round(max(right for *_, right in row)) == round(max(box[3] for box in boxes)), width
+
+
+CONTRACT = ContractStatus("active", Text("Under contract"), ("collect", "upload"))
 
 
 def test_it_makes_sense_to_those_who_hear_it(page: Page, language: str) -> None:

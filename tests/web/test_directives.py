@@ -11,8 +11,9 @@ import requests
 from appliance.errors import KurabakoError
 from appliance.status.board import Board
 from appliance.text import T, Text
-from appliance.web.app import create_app
+from appliance.web.app import Desks, create_app
 from appliance.web.directives import LARGEST_FORM, TRIES
+from tests.support.operator import desk
 from tests.support.page import serve
 from tests.support.sample import sample_status
 
@@ -37,7 +38,7 @@ def box() -> Box:
 
 @pytest.fixture
 def page(box: Box) -> Iterator[str]:
-    with serve(create_app(Board(sample_status()), take_directive=box.take)) as address:
+    with serve(create_app(Board(sample_status()), desks=Desks(desk(), directive=box.take))) as address:
         yield address
 
 

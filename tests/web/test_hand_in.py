@@ -62,7 +62,7 @@ def test_a_file_and_a_text_are_handed_in_and_a_forged_one_is_refused(tmp_path: P
         expect(page.locator(".notice")).to_contain_text("署名")
         page.locator("textarea").fill(directive(provider, "resumption", 2, of=1, resumes_at=began))
         hand_in(page)
-        expect(page.locator(".big")).to_be_visible()
+        expect(page.locator(".notice.good")).to_be_visible()
         page.get_by_role("link", name="状態のページへ戻る").click()
         expect(page.locator("#part-contract")).to_contain_text("契約中")
         browser.close()

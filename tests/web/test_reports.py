@@ -17,6 +17,7 @@ from tests.support.page import CHROMIUM, serve
 from tests.support.sample import sample_status
 from tests.support.status import TOKYO
 from tests.verification.test_reports import NOW, report
+from tests.web.test_browser import CONTRAST
 
 
 @pytest.fixture
@@ -65,13 +66,14 @@ def test_what_is_altered_or_not_there_is_not_shown(address: str, reports: Report
 def test_a_report_on_paper(address: str, reports: Reports, language: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(**CHROMIUM)
-        page = browser.new_page(viewport={"width": 900, "height": 1200})
+        page = browser.new_page(viewport={"width": 900, "height": 1200}, color_scheme="dark")
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.goto(f"{address}/reports/{reports.names()[1]}?lang={language}")
         assert page.get_attribute("html", "lang") == language
         assert page.locator("nav").is_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.evaluate(CONTRAST) == []
         page.emulate_media(media="print")
         assert not page.locator("nav").is_visible()
         assert page.locator(".verdict").is_visible()

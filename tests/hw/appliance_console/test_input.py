@@ -64,7 +64,7 @@ def test_a_document_on_the_line_is_handed_over_and_answered(line: Line) -> None:
         heard.append((document, way))
         return T("Directive {number} ({kind}) was taken.", number=7, kind=T("Notice"))
 
-    watch = ConsoleInput(line.port, 115200, "en", on_document)
+    watch = ConsoleInput(line.port, 115200, "en", on_document, lambda *_: T("Nothing was changed."))
     try:
         assert watch.listening.wait(60)
         os.write(line.far, b"root\r; rm -rf /\r" + broken(DOCUMENT, 64, "\r"))
@@ -84,4 +84,5 @@ def test_a_document_on_the_line_is_handed_over_and_answered(line: Line) -> None:
 
 
 def test_a_port_that_is_not_there_keeps_nothing_from_ending() -> None:
-    ConsoleInput("/dev/nowhere", 115200, "en", lambda *_: T("Nothing was changed.")).close()
+    nothing = T("Nothing was changed.")
+    ConsoleInput("/dev/nowhere", 115200, "en", lambda *_: nothing, lambda *_: nothing).close()

@@ -15,6 +15,7 @@ from appliance.hookspecs import (
     CheckResult,
     CommandGroup,
     OnDocument,
+    OnOrder,
     PlaceKind,
     PluginContext,
     SettingsSection,
@@ -143,8 +144,9 @@ def places() -> Iterable[PlaceKind]:
 
 
 @hookimpl
-def watch_directives(on_document: OnDocument) -> Watch:
+def watch_directives(on_document: OnDocument, on_order: OnOrder) -> Watch:
     on_document("a note on the door", "shed")
+    on_order("stop", "no code", "shed")
     return DoorWatch()
 
 
