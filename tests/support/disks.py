@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -99,7 +100,9 @@ class Loops:
         def is_gone() -> bool:
             try:
                 return backing.read_text() != image
-            except FileNotFoundError:
+            except OSError as error:  # there no more, or not since it was opened
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
                 return True
 
         wait_for(is_gone, f"{node} is detached", otherwise=lambda: holders(node))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import randrange
 
@@ -102,6 +102,7 @@ class Smbd:
     password_file: Path
     config: Path
     process: subprocess.Popen[bytes]
+    _kept: datetime = datetime(2026, 3, 1, tzinfo=UTC)
 
     def url(self, share: str = "share", folder: str = "") -> str:
         place = self.address if self.port == 445 else f"{self.address}:{self.port}"
@@ -129,9 +130,10 @@ class Smbd:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def keep(self, folder: Path, moment: datetime) -> str:
-        """Keeps what is in a folder of the shares now as a previous version of that moment; its name."""
-        name = moment.strftime("@GMT-%Y.%m.%d-%H.%M.%S")
+    def keep(self, folder: Path) -> str:
+        """Keeps what is in a folder of the shares now as a previous version, newer than all others; its name."""
+        self._kept += timedelta(hours=1)
+        name = self._kept.strftime("@GMT-%Y.%m.%d-%H.%M.%S")
         kept = self.share.parent / "snapshots" / name
         shutil.copytree(folder, kept / folder.relative_to(self.share))
         self.give(kept)

@@ -91,7 +91,8 @@ def read(source: Source, path: tuple[bytes, ...], entry: Entry) -> bytes:
 
 
 def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 EXPECTED = {"lost+found", "link", "run.sh", "書類", "書類/見積書 令和8年.txt"}

@@ -6,8 +6,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,9 +23,6 @@ pytestmark = [pytest.mark.needs("smbd", "root"), pytest.mark.xdist_group("smbd")
 
 LARGE = 2 << 20
 """More than is read in the round trip that opens a file."""
-
-
-moments = (datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in count())
 
 
 @pytest.fixture
@@ -153,10 +148,10 @@ def test_what_is_unlocked_during_the_run_is_read_at_its_end(
 def test_a_locked_file_is_read_from_the_newest_previous_version(
     smbd: Smbd, repository: Repository, folder: Path, tmp_path: Path, name: str
 ) -> None:
-    smbd.keep(folder, next(moments))
+    smbd.keep(folder)
     (folder / name).write_bytes(b"newest" + bytes(LARGE + 7))
     os.utime(folder / name, ns=(0, 1_700_000_000_000_000_000))
-    newest = smbd.keep(folder, next(moments))
+    newest = smbd.keep(folder)
     (folder / name).write_bytes(b"now")
     with other_client(smbd, folder / name, "r+b", ""):
         report = back_up(repository, opened(smbd, tmp_path / "state", share="previous", folder=folder.name))
@@ -177,7 +172,7 @@ def test_a_locked_file_is_read_from_the_newest_previous_version(
 def test_a_whole_share_is_read_as_it_was_in_the_newest_previous_version(
     smbd: Smbd, repository: Repository, folder: Path, tmp_path: Path
 ) -> None:
-    newest = smbd.keep(folder, next(moments))
+    newest = smbd.keep(folder)
     (folder / "ledger").write_bytes(b"now")
     (folder / "new").write_bytes(b"new")
     source = opened(smbd, tmp_path / "state", share="previous", folder=folder.name, previous="always")
