@@ -262,6 +262,9 @@ class _Run:
             return False
         if entry.missing is not None:
             self._tally.error(source, path, SourceError(entry.missing))
+        if entry.noted is not None:
+            self._tally.note(source, path, entry.noted)
+            entry.noted = None
         return True
 
     def _submit_streams(self, source: Source, path: Path, entry: Entry, folder: Folder) -> None:

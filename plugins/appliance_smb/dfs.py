@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.errors import KurabakoError
+from appliance.text import T, Text
 from appliance_smb import errors, requests, wire
 from appliance_smb.address import PIPES, PORT, ShareAddress, is_server_name, is_share_name
 from appliance_smb.channel import Broken, Channel, Refused
@@ -32,6 +35,62 @@ _LEVEL = 4
 _NOT_COVERED = 0xC0000257
 _REFERRAL = struct.Struct("<HHI")  # [MS-DFSC] 2.2.4
 _NAME_LIST = 0x0002
+
+
+class Target:
+    """Where the files of `address` are read, and after that went away, the next place where the same are.
+
+    A place that has them under other paths is not taken: some are on their way already. `notes` says what happened.
+    Raises what `open_share` raises.
+    """
+
+    def __init__(self, address: ShareAddress, open_share: Open) -> None:
+        self._address = address
+        self._open_share = open_share
+        self.place, first = find(address, open_share)
+        self._first: Channel | None = first
+        self._is_dfs = first.is_dfs
+        self._replacing = threading.Lock()
+        self.notes: deque[Text] = deque()
+
+    def open(self) -> Channel:
+        """A channel to it, the first time the one by which it was found."""
+        if (first := self._first) is not None:
+            self._first = None
+            return first
+        place = self.place
+        try:
+            return self._open_share(place)
+        except ShareUnreachable as gone:
+            if place == self._address:
+                raise
+            with self._replacing:
+                return self._replace(gone) if self.place == place else self._open_share(self.place)
+
+    def _replace(self, gone: ShareUnreachable) -> Channel:
+        def open_other(place: ShareAddress) -> Channel:
+            if place == self.place:
+                raise gone
+            return self._open_share(place)
+
+        try:
+            place, channel = find(self._address, open_other)
+        except KurabakoError as error:
+            log.info("nothing takes the place of %s: %s", self.place.title, error)
+            raise gone from None
+        if channel.is_dfs or self._is_dfs or place.folder != self.place.folder:
+            channel.close()
+            raise gone
+        log.info("%s is read at %s from now on", self._address.title, place.title)
+        self.notes.append(
+            T(
+                "{server} went away in the middle. From here on it was read from {other}, which has the same (DFS).",
+                server=self.place.server,
+                other=place.server,
+            )
+        )
+        self.place = place
+        return channel
 
 
 def find(address: ShareAddress, open_share: Open) -> tuple[ShareAddress, Channel]:

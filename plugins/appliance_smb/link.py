@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -56,10 +57,12 @@ class Link:
         sessions: int = 1,
         patience: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        notes: deque[Text] | None = None,
     ) -> None:
         self.address = address
         self.place = place or address
         """Where it is read: where a link of a DFS namespace leads to, or `address` itself."""
+        self._notes: deque[Text] = deque() if notes is None else notes
         self._opened = opened
         self._most = sessions
         self._patience = patience
@@ -90,6 +93,13 @@ class Link:
             number = self._own.number = self._choose()
         channel = self._channels[number]
         return self._renew(number) if channel.is_broken else channel
+
+    def take_note(self) -> Text | None:
+        """Something that people should know of how it is read, once."""
+        try:
+            return self._notes.popleft()
+        except IndexError:
+            return None
 
     def close(self) -> None:
         """Logs off, or merely hangs up where the server no longer answers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -17,7 +18,7 @@ from appliance_smb import errors
 from appliance_smb.address import ShareAddress, parse_address
 from appliance_smb.channel import Channel
 from appliance_smb.credentials import Login
-from appliance_smb.dfs import find
+from appliance_smb.dfs import Target, find
 from appliance_smb.errors import ShareUnreachable
 from appliance_smb.link import Link, hang_up_after, negotiate, open_channel, place_of
 from appliance_smb.logins import RefusedLogins
@@ -48,7 +49,15 @@ def open_share(
     options: OpenOptions | None = None,
 ) -> SmbSource:
     """The share as a source. Raises `LoginRefused`, `SourceNotFound` and the like."""
-    link = _open_link(address, login, settings, logins)
+    target = Target(address, _opener(address, login, logins))
+    link = Link(
+        address,
+        target.open,
+        place=target.place,
+        sessions=settings.sessions,
+        patience=settings.patience,
+        notes=target.notes,
+    )
     try:
         return SmbSource(link, login.user, options or OpenOptions())
     except BaseException:
@@ -58,23 +67,24 @@ def open_share(
 
 def open_target(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> SmbTarget:
     """The share, or the folder in it, to be restored into. Raises as `open_share` does."""
-    return SmbTarget(_open_link(address, login, settings, logins))
-
-
-def _open_link(address: ShareAddress, login: Login, settings: SmbSettings, logins: RefusedLogins) -> Link:
-    """Every login, the first and those after a connection broke, goes by what servers refused before."""
-
-    def open_share(place: ShareAddress) -> Channel:
-        there = login if place.server == address.server else replace(login, at="")
-        return logins.open(place, there, lambda: open_channel(place, there))
-
-    place, channel = find(address, open_share)
+    open_place = _opener(address, login, logins)
+    place, channel = find(address, open_place)
     first = [channel]
 
     def opened() -> Channel:
-        return first.pop() if first else open_share(place)
+        return first.pop() if first else open_place(place)
 
-    return Link(address, opened, place=place, sessions=settings.sessions, patience=settings.patience)
+    return SmbTarget(Link(address, opened, place=place, sessions=settings.sessions, patience=settings.patience))
+
+
+def _opener(address: ShareAddress, login: Login, logins: RefusedLogins) -> Callable[[ShareAddress], Channel]:
+    """Every login, the first and those after a connection broke, goes by what servers refused before."""
+
+    def open_place(place: ShareAddress) -> Channel:
+        there = login if place.server == address.server else replace(login, at="")
+        return logins.open(place, there, lambda: open_channel(place, there))
+
+    return open_place
 
 
 def login_for(url: str, password: SecretStr | None, settings: SmbSettings, known: Known) -> tuple[ShareAddress, Login]:

@@ -186,6 +186,8 @@ class SmbSource:
                         path=errors.display(path),
                     )
             _describe(entry, known)
+            if known.failure is None:
+                entry.noted = entry.noted or self._link.take_note()
         gone = next((known.failure for known in answers if known.failure is not None and known.failure.gone), None)
         if gone is not None and (lost := self._told(gone)).lost:
             return [Known(failure=lost)] * len(answers)

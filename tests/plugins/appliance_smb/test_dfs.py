@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,10 +20,12 @@ import appliance_smb
 from appliance.hookspecs import PluginContext
 from appliance.sources.interface import OpenOptions, Source, SourceError
 from appliance.sources.walk import walk
+from appliance.status.model import Outcome, Progress
 from appliance_smb.address import ShareAddress, parse_address
 from appliance_smb.dfs import pack_request, parse_referrals
 from appliance_smb.errors import ShareNotFound, ShareUnreachable
 from appliance_smb.settings import SmbSettings
+from tests.plugins.appliance_smb.running import back_up, content_of, files_of, new_repository
 from tests.support.smbd import Smbd, start_smbd
 
 ADDRESS = ShareAddress("ns", "root", ("部門", "経理", "2026"))
@@ -95,10 +99,12 @@ def servers() -> Iterator[Servers]:
         yield Servers(namespace, target)
 
 
-def opened(servers: Servers, tmp_path: Path, folder: str) -> Source:
+def opened(servers: Servers, tmp_path: Path, folder: str, **more: object) -> Source:
     url = f"//{servers.namespace.address}/dfs/{folder}"
     account = {"username": servers.namespace.account, "password_file": str(servers.namespace.password_file)}
-    settings = SmbSettings.model_validate({"shares": [{"url": url, **account}], "own_shares": False, "timeout": 5})
+    settings = SmbSettings.model_validate(
+        {"shares": [{"url": url, **account}], "own_shares": False, "timeout": 5, **more}
+    )
     context = PluginContext({"smb": settings}, tmp_path, tmp_path)
     (found,) = appliance_smb.discover_sources(context)
     source = appliance_smb.open_source(context, found, OpenOptions())
@@ -124,6 +130,47 @@ def test_a_link_leads_into_another_server(servers: Servers, tmp_path: Path, link
     assert buffer[: file.readinto(memoryview(buffer))].decode() == "内容"
     file.close()
     source.close()
+
+
+@pytest.mark.needs("smbd", "root")
+@pytest.mark.xdist_group("smbd")
+@pytest.mark.parametrize("same_path", [True, False])
+def test_the_next_target_takes_the_place_of_one_that_goes_away(
+    servers: Servers, tmp_path: Path, same_path: bool
+) -> None:
+    with start_smbd(usual_port=True) as first, start_smbd(usual_port=True) as second:
+        for number in range(200):
+            path = first.share / f"{number // 20:02}" / f"{number:03}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"%03d" % number * 1000)
+        large = os.urandom(24 << 20)
+        (first.share / "07" / "large").write_bytes(large)
+        shutil.copytree(first.share, second.share / ("" if same_path else "below"), dirs_exist_ok=True)
+        for server in (first, second):
+            server.give(server.share)
+        other = f"{second.address}\\share" + ("" if same_path else "\\below")
+        link = servers.namespace.share / f"twice {same_path}"
+        link.symlink_to(f"msdfs:{first.address}\\share,{other}")
+        repository = new_repository(tmp_path / "repo")
+        source = opened(servers, tmp_path, link.name, patience=0)
+
+        def on_progress(progress: Progress) -> None:
+            if progress.item == "06" and first.process.poll() is None:
+                first.kill()
+
+        report = back_up(repository, source, on_progress)
+        if same_path:
+            assert (report.outcome, report.unreadable) == (Outcome.DONE, ())
+            (noted,) = report.noted
+            assert f"{first.address} went away" in str(noted.what) and second.address in str(noted.what)
+        else:
+            assert report.outcome is Outcome.PARTIAL
+            report = back_up(repository, opened(servers, tmp_path, link.name, patience=0))
+            assert report.outcome is Outcome.DONE, "the next run takes the next target"
+        files = files_of(repository, report)
+        assert len(files) == 201
+        assert content_of(repository, files["07/large"]) == large
+        assert all(content_of(repository, files[f"{n // 20:02}/{n:03}"]) == b"%03d" % n * 1000 for n in range(200))
 
 
 @pytest.mark.needs("smbd", "root")
