@@ -68,12 +68,12 @@ def serving(path: Path) -> Iterator[None]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield
     finally:
         ended[0]()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

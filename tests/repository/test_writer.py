@@ -21,6 +21,7 @@ from appliance.repository.reader import MAX_GAP
 from appliance.storage import MemoryStorage
 from appliance.storage.interface import Buffer, NoSpace
 from appliance.text import T
+from tests.support.daemon import eventually
 from tests.support.repository import PASSWORD, new_repository, reopen
 
 RANDOM = random.Random(3)
@@ -250,7 +251,7 @@ def test_storing_waits_when_too_many_packs_are_on_their_way(repository: Reposito
 
     def hold(key: str) -> None:
         waiting.append(key)
-        gate.wait(10)
+        gate.wait(60)
 
     storage.before_put = hold
 
@@ -261,12 +262,13 @@ def test_storing_waits_when_too_many_packs_are_on_their_way(repository: Reposito
     with repository.writer(target_size=5000, uploads=2) as writer:
         worker = threading.Thread(target=work)
         worker.start()
+        eventually(lambda: len(waiting) == 2, "as many packs as allowed are on their way")
         worker.join(0.3)  # an unbounded writer would be done long before
         assert worker.is_alive()
         assert len(waiting) == 2
         assert len(saved) < 10
         gate.set()
-        worker.join(10)
+        worker.join(60)
     assert len(saved) == 40
     assert is_whole(repository)
 
