@@ -227,7 +227,9 @@ def test_damage_is_found_and_is_1(cli: RepoCli, source: Path, place: Path) -> No
 
 @pytest.mark.slow
 def test_interrupted_it_ends_in_order_and_the_next_run_goes_on(cli: RepoCli, source: Path, place: Path) -> None:
-    (source / "huge").write_bytes(random.Random(6).randbytes(150_000_000))
+    chance = random.Random(6)
+    with (source / "huge").open("wb") as huge:
+        huge.writelines(chance.randbytes(1_000_000) for _ in range(150))
     backup = cli.start("backup", source, "--json")
     deadline = time.monotonic() + 60
     while not any((place / "data").rglob("*/*")):

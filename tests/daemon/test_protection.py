@@ -275,7 +275,7 @@ def test_the_running_box_tells_of_a_lapse_and_is_content_once_all_is_protected_a
 
             eventually(lambda: told("attention"), "the lapse", patience=150)
             assert served.status()["state"] == "attention"
-            with urllib.request.urlopen(f"http://127.0.0.1:{box.tables['web']['port']}/", timeout=20) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{box.tables['web']['port']}/", timeout=60) as page:
                 assert "no longer protected" in page.read().decode()
             said = " ".join(box.run("status").out.split())
             assert "no longer protected" in said and "deletes none" in said and "kurabako replicate" in said

@@ -177,7 +177,7 @@ def test_the_page_answers_to_the_names_it_was_given(box: BoxUnderTest) -> None:
     with box.serving():
         for host, answer in (("kura.example.jp", 200), ("KURA.example.jp.:80", 200), ("elsewhere.example.jp", 421)):
             page = requests.get(
-                f"http://127.0.0.1:{box.tables['web']['port']}/healthz", headers={"Host": host}, timeout=10
+                f"http://127.0.0.1:{box.tables['web']['port']}/healthz", headers={"Host": host}, timeout=60
             )
             assert page.status_code == answer
 

@@ -410,7 +410,7 @@ def test_files_are_sent_several_at_once_and_no_more(vault: Repository) -> None:
                 self._now += 1
                 self.most = max(self.most, self._now)
             if key.startswith("data/"):
-                self._pair.wait(timeout=30)
+                self._pair.wait(timeout=60)
             self.inner.put(key, data)
             with self._lock:
                 self._now -= 1

@@ -65,7 +65,7 @@ class Udev:
         """Ends what was started here."""
         if self.daemon is not None:
             self.daemon.terminate()
-            self.daemon.wait(timeout=10)
+            self.daemon.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_nothing_too_large_empty_or_of_another_form_is_taken(page: str, box: Box
     assert hand_in(page, document="").status_code == 400
     for content_type in ("application/x-www-form-urlencoded", "application/json", "multipart/form-data"):
         answer = requests.post(
-            f"{page}/directives", b"document=a.b.c", headers={"Content-Type": content_type}, timeout=10
+            f"{page}/directives", b"document=a.b.c", headers={"Content-Type": content_type}, timeout=60
         )
         assert answer.status_code == 400
     assert box.taken == []

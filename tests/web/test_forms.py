@@ -72,7 +72,7 @@ def page(box: Box) -> Iterator[str]:
 
 def post(page: str, path: str, headers: dict[str, str] | None = None, **fields: str) -> requests.Response:
     sent = {"Origin": page, "Accept-Language": "en"} | (headers or {})
-    return requests.post(page + path, fields, headers=sent, timeout=10)
+    return requests.post(page + path, fields, headers=sent, timeout=60)
 
 
 FORMS = [
@@ -95,7 +95,7 @@ def test_nothing_is_done_without_the_code(page: str, box: Box, path: str, fields
     for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert post(page, path, headers, **fields, code=CODE).status_code == 403
     assert post(page, path, {"Content-Type": "text/plain"}, **fields, code=CODE).status_code == 403
-    assert requests.get(page + path, {**fields, "code": CODE}, timeout=10).status_code == 200
+    assert requests.get(page + path, {**fields, "code": CODE}, timeout=60).status_code == 200
     assert box.done == []
     assert post(page, path, **fields, code=CODE).status_code == 200
     assert box.done == [done]
@@ -133,7 +133,7 @@ def test_a_box_without_a_code_says_how_to_get_one_and_does_nothing(
     box: Box, path: str, language: str, words: str
 ) -> None:
     with page_of(box, desk(None)) as page:
-        html = requests.get(f"{page}{path}?lang={language}", timeout=10).text
+        html = requests.get(f"{page}{path}?lang={language}", timeout=60).text
         assert words in html
         assert "kurabako operator-code --renew" in html
         assert "<form" not in html
@@ -170,9 +170,9 @@ def test_the_page_says_at_its_top_whether_anything_is_sent(box: Box) -> None:
         box.transfers = transfers
         with page_of(box, desk()) as page:
             for path in ("/", "/transfers"):
-                assert english in requests.get(f"{page}{path}?lang=en", timeout=10).text
-                assert japanese in requests.get(f"{page}{path}?lang=ja", timeout=10).text
-            form = requests.get(f"{page}/transfers", timeout=10).text
+                assert english in requests.get(f"{page}{path}?lang=en", timeout=60).text
+                assert japanese in requests.get(f"{page}{path}?lang=ja", timeout=60).text
+            form = requests.get(f"{page}/transfers", timeout=60).text
             assert ('value="stop"' in form) is (transfers.mode is not TransfersMode.STOPPED)
             assert ('value="resume"' in form) is (transfers.mode is not TransfersMode.ON)
 
@@ -180,6 +180,6 @@ def test_the_page_says_at_its_top_whether_anything_is_sent(box: Box) -> None:
 def test_a_language_that_is_chosen_on_a_form_stays_for_its_answer(page: str) -> None:
     session = requests.Session()
     session.headers["Accept-Language"] = "ja"
-    assert 'lang="en"' in session.get(f"{page}/transfers?lang=en", timeout=10).text
-    answer = session.post(f"{page}/transfers", {"order": "stop"}, headers={"Origin": page}, timeout=10)
+    assert 'lang="en"' in session.get(f"{page}/transfers?lang=en", timeout=60).text
+    answer = session.post(f"{page}/transfers", {"order": "stop"}, headers={"Origin": page}, timeout=60)
     assert "The operator code is not right." in answer.text
