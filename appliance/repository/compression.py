@@ -16,11 +16,16 @@ from appliance.text import T
 LEVEL = 3
 """Near restic's own default in size."""
 
+_PLACES, _PLACE = 16, 2048
+"""Where a large blob is looked at, and how many bytes there."""
+_LARGE = 256 << 10
+
 
 class _Contexts(threading.local):
     def __init__(self) -> None:
         # restic's frames carry no checksum either: the blob's id is one.
         self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=False)
+        self.sampler = zstandard.ZstdCompressor(level=1)
         self.decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
 
 
@@ -38,6 +43,20 @@ def compress_many(contents: Sequence[Buffer]) -> list[Buffer]:
         return [compress(content) for content in contents]
     frames = _contexts.compressor.multi_compress_to_buffer(list(contents), threads=1)
     return [memoryview(frames[number]) for number in range(len(frames))]  # type: ignore[arg-type]
+
+
+def is_noise(data: Buffer) -> bool:
+    """Whether a large blob seems to hold nothing that compresses, as pictures, films and archives do.
+
+    zstd itself would take nearly as long to find that out as hashing takes. Only what is so in every one of many places
+    is taken for noise; what is not so elsewhere is then stored as it is, which costs room and nothing else.
+    """
+    if len(data) < _LARGE:
+        return False
+    view = memoryview(data)
+    step = len(data) // _PLACES
+    compress = _contexts.sampler.compress
+    return all(len(compress(view[at : at + _PLACE])) >= _PLACE for at in range(step // 2, len(data) - _PLACE + 1, step))
 
 
 def decompress(frame: Buffer, limit: int) -> bytes:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from appliance.errors import KurabakoError
-from appliance.repository.compression import compress_many, decompress
+from appliance.repository.compression import compress, compress_many, decompress, is_noise
 from appliance.repository.crypto import OVERHEAD, Entropy, Sealer
 from appliance.repository.errors import DamagedData
 from appliance.repository.ids import BlobType, FileType, content_id
@@ -52,6 +52,8 @@ class SealedBlob(NamedTuple):
 
 def packed_form(kind: BlobType, data: Buffer, frame: Buffer) -> tuple[Buffer, int]:
     """What is sealed of a blob that `frame` is the compressed form of, and its uncompressed length, 0 if it stays raw.
+
+    For data that is not to be compressed, `frame` is the data itself.
 
     Trees stay compressed come what may: restic would pack an uncompressed one anew at its next prune.
     """
@@ -170,7 +172,11 @@ class BlobWriter:
         the function is to be called in any case.
         """
         ids, fresh = self._claim_contents(kind, (data,))
-        return lambda: self._finish(kind, ids, fresh, lambda: compress_many(list(fresh.values())))[0]
+
+        def frames() -> list[Buffer]:
+            return [data if kind is _DATA and is_noise(data) else compress(data)]
+
+        return lambda: self._finish(kind, ids, fresh, frames)[0]
 
     def begin_many(self, kind: BlobType, blobs: Sequence[Buffer]) -> Callable[[], list[SavedBlob]]:
         """Begins what `save_many` does: another thread compresses, until the returned function is called to finish.

@@ -142,6 +142,23 @@ def test_what_one_thread_begins_others_store(repository: Repository) -> None:
     assert is_whole(repository)
 
 
+def test_noise_is_not_compressed_but_for_trees(repository: Repository) -> None:
+    noise = RANDOM.randbytes(600_000)
+    mixed = noise[:400_000] + bytes(100_000) + noise[500_000:]
+    with repository.writer() as writer:
+        saved = [
+            (kind, data, writer.begin(kind, data)())
+            for kind, data in [(BlobType.DATA, noise), (BlobType.DATA, mixed), (BlobType.TREE, noise)]
+        ]
+    assert [repository.blob_location(kind, one.id).uncompressed_length for kind, _, one in saved] == [
+        None,
+        len(mixed),
+        len(noise),
+    ]
+    assert all(bytes(repository.load_blob(kind, one.id)) == data for kind, data, one in saved)
+    assert is_whole(repository)
+
+
 def test_a_flush_with_something_begun_claims_nothing(repository: Repository) -> None:
     with pytest.raises(RuntimeError), repository.writer() as writer:
         writer.begin_many(BlobType.DATA, [b"never finished"])
