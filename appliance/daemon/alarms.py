@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,9 @@ from appliance.upkeep import Reason
 logger = logging.getLogger(__name__)
 
 _KEY = "alarms"
+_COMPARED = "alarms.compared"
+"""The state's name for the last snapshot of each source that was looked at, by host and paths."""
+
 KEPT = 100
 """Alarms that are remembered; of those answered as harmless the oldest go first."""
 
@@ -103,6 +106,16 @@ class Alarms:
         """Remembers an alarm."""
         self._save([*(one for one in self.all() if one.id != alarm.id), alarm])
 
+    @property
+    def compared(self) -> frozenset[str]:
+        """The last snapshot of each source that was looked at, by id: what comes later is compared with it."""
+        return frozenset(self._state.value(_COMPARED, {}).values())
+
+    def note_compared(self, snapshot: Snapshot) -> None:
+        """Remembers that a snapshot was looked at."""
+        known = self._state.value(_COMPARED, {})
+        self._state.set_value(_COMPARED, {**known, _group(snapshot): snapshot.id})
+
     def answer(self, name: str, answer: Answer) -> Alarm:
         """Notes what a person says to the alarm whose id begins so. Raises `NoSuchAlarm`."""
         found = [one for one in self.all() if name and one.id.startswith(name)]
@@ -141,23 +154,36 @@ class Alarms:
 def look_for_alarm(box: Box, repository: Repository, source: str, report: BackupReport) -> Alarm | None:
     """The alarm that the snapshot of `report` raises, if any; it is remembered and kept as evidence.
 
-    Compared with the last snapshot of the same source before it. A source that went away in the middle is not looked
-    at. That it cannot be told fails no backup.
+    Compared with the last snapshot of the same source that was looked at, so that none slips by when the power is cut
+    before its alarm is remembered. A source that went away in the middle is not looked at. That it cannot be told
+    fails no backup.
     """
-    settings = box.settings.alarm
     snapshot = report.snapshot
-    if not settings.enabled or snapshot is None or report.lost:
+    if snapshot is None or report.lost:
         return None
-    same = (snapshot.hostname, sorted(snapshot.paths))
+    alarms = Alarms(box.state)
+    before = _before(repository, snapshot, alarms.compared)
+    alarm = None if before is None else _compared(box, repository, source, before, snapshot)
+    if alarm is not None and before is not None:
+        alarms.add(alarm)
+        figures = {**asdict(alarm.change), "suspicions": [one.value for one in alarm.suspicions]}
+        box.agreement.record("alarm", {"alarm": alarm.id, "snapshot": snapshot.id, "before": before.id, **figures})
+    alarms.note_compared(snapshot)
+    return alarm
+
+
+def _before(repository: Repository, snapshot: Snapshot, compared: Collection[str]) -> Snapshot | None:
+    """The snapshot to compare this one with; where none is known to have been looked at, the one before it."""
     earlier = [
-        each
-        for each in repository.snapshots()
-        if (each.hostname, sorted(each.paths)) == same and each.time_ns < snapshot.time_ns
+        each for each in repository.snapshots() if _group(each) == _group(snapshot) and each.time_ns < snapshot.time_ns
     ]
-    if not earlier or earlier[-1].summary is None:
+    return next((each for each in reversed(earlier) if each.id in compared), earlier[-1] if earlier else None)
+
+
+def _compared(box: Box, repository: Repository, source: str, before: Snapshot, snapshot: Snapshot) -> Alarm | None:
+    settings = box.settings.alarm
+    if not settings.enabled or before.summary is None:
         return None
-    before = earlier[-1]
-    assert before.summary is not None
     try:
         change = measure_change(repository, before.tree_id, snapshot.tree_id)
     except KurabakoError as error:
@@ -168,13 +194,12 @@ def look_for_alarm(box: Box, repository: Repository, source: str, report: Backup
     suspicions = unusual.in_change(change)
     if not suspicions:
         return None
-    alarm = Alarm(
-        snapshot.short_id, source, snapshot.hostname, tuple(sorted(snapshot.paths)), snapshot.moment, change, suspicions
-    )
-    Alarms(box.state).add(alarm)
-    figures = {**asdict(change), "suspicions": [one.value for one in suspicions]}
-    box.agreement.record("alarm", {"alarm": alarm.id, "snapshot": snapshot.id, "before": before.id, **figures})
-    return alarm
+    paths = tuple(sorted(snapshot.paths))
+    return Alarm(snapshot.short_id, source, snapshot.hostname, paths, snapshot.moment, change, suspicions)
+
+
+def _group(snapshot: Snapshot) -> str:
+    return "\n".join((snapshot.hostname, *sorted(snapshot.paths)))
 
 
 def answer_alarm(box: Box, name: str, answer: Answer) -> Alarm:

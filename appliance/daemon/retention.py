@@ -27,6 +27,7 @@ from appliance.upkeep import (
 from appliance.upkeep.retention import group
 
 _NEWEST_WHOLE = Reason("newest complete", T("the newest that is complete"))
+_COMPARED = Reason("newest compared", T("the newest that was looked at for an alarm"))
 
 
 def has_rules(box: Box) -> bool:
@@ -70,7 +71,13 @@ def held(box: Box, snapshots: Iterable[Snapshot]) -> Mapping[str, Reason]:
     for snapshot in sorted(known, key=lambda snapshot: snapshot.time_ns):
         if PARTIAL_TAG not in snapshot.tags:
             newest[snapshot.hostname, tuple(sorted(snapshot.paths))] = snapshot.id
-    return {**dict.fromkeys(newest.values(), _NEWEST_WHOLE), **Alarms(box.state).held(known)}
+    alarms = Alarms(box.state)
+    compared = [snapshot.id for snapshot in known if snapshot.id in alarms.compared]
+    return {
+        **dict.fromkeys(compared, _COMPARED),
+        **dict.fromkeys(newest.values(), _NEWEST_WHOLE),
+        **alarms.held(known),
+    }
 
 
 def _policies(box: Box) -> list[Policy]:
