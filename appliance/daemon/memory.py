@@ -40,6 +40,8 @@ LAST_VERIFICATION = "verification.last"
 KEPT_BACK = "replication.kept-back"
 PROTECTION = "cloud.protection"
 """What the last job on the cloud told of how its files are protected."""
+SENDING = "cloud.sending"
+"""Where to, and since when, is sent what nobody has looked at the dates of."""
 
 PLACES = {"vault": "place.vault", "cloud": "place.cloud"}
 
@@ -155,6 +157,20 @@ class Memory:
         """What the last job told of the cloud's protection, and when."""
         note = self._state.value(PROTECTION)
         return (note, datetime.fromisoformat(note["at"])) if note else None
+
+    def sends(self, location: str, at: datetime) -> None:
+        """Remembers that from now on files are sent there whose dates are not known, if none were before."""
+        if self.sending_since(location) is None:
+            self._state.set_value(SENDING, {"location": location, "since": at.isoformat()})
+
+    def sending_since(self, location: str) -> datetime | None:
+        """Since when files are sent there whose dates are not known; None where all are known."""
+        note = self._state.value(SENDING)
+        return datetime.fromisoformat(note["since"]) if note and note["location"] == location else None
+
+    def all_dates_are_known(self) -> None:
+        """Remembers that the dates of all that was sent are known."""
+        self._state.set_value(SENDING, None)
 
     def _known(self, name: str, location: str) -> dict[str, Any]:
         known: dict[str, Any] = self._state.value(PLACES[name], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from appliance.box import Box
 from appliance.daemon.alarms import alarm_problems
@@ -26,7 +27,7 @@ def own_problems(box: Box, memory: Memory) -> Iterator[Problem]:
         yield Problem("support.allowed", Severity.INFO, allowed, box.clock(), todo=todo)
     yield from alarm_problems(box.state)
     if box.settings.cloud is not None and (rules := box.settings.cloud.protection) is not None:
-        yield from _lapse(box, rules)
+        yield from _lapse(box, memory, rules)
         yield from _protection_problems(memory)
     kept_back = memory.kept_back()
     if kept_back is not None:
@@ -43,7 +44,7 @@ def support_allowed(box: Box) -> Text | None:
     return T("Remote support is allowed until {time}, by {name}.", time=until, name=consent.by)
 
 
-def _lapse(box: Box, rules: Protection) -> Iterator[Problem]:
+def _lapse(box: Box, memory: Memory, rules: Protection) -> Iterator[Problem]:
     """That files in the cloud are protected no longer, or soon will not be: whatever kept jobs from seeing to it.
 
     Told when half of the margin has passed in which it should have been done; each job that protects them ends it.
@@ -52,6 +53,9 @@ def _lapse(box: Box, rules: Protection) -> Iterator[Problem]:
     soon = now + rules.margin / 2
     count, first = box.state.protection_over(box.cloud_location, soon)
     if first is None:
+        since = memory.sending_since(box.cloud_location)
+        if since is not None and since + rules.length <= soon:
+            yield _long_transfer(box, since, since + rules.length)
         return
     moment = f"{first.astimezone(box.zone):%Y-%m-%d %H:%M}"
     todo = T(
@@ -90,6 +94,31 @@ def _lapse(box: Box, rules: Protection) -> Iterator[Problem]:
             else T("The box deletes none of them.")
         ),
         todo=todo,
+    )
+
+
+def _long_transfer(box: Box, since: datetime, until: datetime) -> Problem:
+    """What a job sends is protected longer at its end, or when the next one begins."""
+
+    def shown(moment: datetime) -> str:
+        return f"{moment.astimezone(box.zone):%Y-%m-%d %H:%M}"
+
+    return Problem(
+        LAPSE,
+        Severity.WARNING if until > box.clock() else Severity.ATTENTION,
+        T(
+            "What is sent to the cloud since {since} is not completely sent yet, and from {moment} on the first of it "
+            "can be deleted again.",
+            since=shown(since),
+            moment=shown(until),
+        ),
+        since,
+        safe=T("The box deletes none of it, and what is sent already is not sent again."),
+        todo=T(
+            "The next job on the cloud extends the protection before it sends. If one is running, "
+            "type: kurabako cancel, then: {command}",
+            command="kurabako replicate" if box.has_vault else "kurabako backup",
+        ),
     )
 
 

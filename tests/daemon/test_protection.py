@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -12,13 +13,18 @@ from typing import Any
 
 import pytest
 
+from appliance.backup import execute_backup
 from appliance.box import Box as RealBox
 from appliance.daemon.facts import Moment, gather
-from appliance.daemon.requests import ReplicateJob
+from appliance.daemon.requests import BackupJob, ReplicateJob
+from appliance.daemon.work.backup import backup
 from appliance.daemon.work.replicate import replicate
+from appliance.replication import mirror
 from appliance.status.compose import compose
 from appliance.status.model import Outcome, Problem, Severity, State, Status
 from appliance.status.notices import notices
+from appliance.storage.interface import Unreachable
+from appliance.text import T
 from tests.protection.places import LockedCloud, now
 from tests.support.daemon import BoxUnderTest, Ran, eventually, fill
 from tests.support.s3 import S3Server, moto_s3
@@ -206,6 +212,52 @@ def test_what_the_box_let_go_may_lapse(box: BoxUnderTest, cloud: LockedCloud) ->
     problem = lapse(status_at(box, began + timedelta(days=21)))
     assert problem is not None
     assert problem.what.values["count"] == plan["files"], "and none of those that wait for their date"
+
+
+@pytest.mark.parametrize("vault", [True, False])
+def test_what_a_job_sent_that_never_came_to_its_end_is_protected_when_the_next_begins(
+    box: BoxUnderTest, cloud: LockedCloud, vault: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first transfer of weeks, broken off again and again."""
+    if not vault:
+        box.tables["cloud"]["password_file"] = box.tables.pop("vault")["password_file"]
+        box.write()
+    box.set_up()
+    began = now()
+    sends = mirror if vault else execute_backup
+
+    def breaks_off(*words: Any, **rest: Any) -> Any:
+        sends(*words, **rest)
+        raise Unreachable(T("The line broke."))
+
+    def run(at: datetime) -> None:
+        opened = RealBox.open(box.config, clock=lambda: at)
+        with pytest.raises(Unreachable):
+            if vault:
+                replicate(opened, ReplicateJob(), lambda _: None, lambda: False)
+            else:
+                backup(opened, BackupJob(box.source_id), lambda _: None, lambda: False)
+        opened.state.close()
+
+    if vault:
+        box.json("backup")
+    job = sys.modules[f"appliance.daemon.work.{'replicate' if vault else 'backup'}"]
+    monkeypatch.setattr(job, sends.__name__, breaks_off)
+    if vault:
+        opened = RealBox.open(box.config)
+        opened.state.note_protected(opened.cloud_location, {}, frozenset(), frozenset())
+        opened.state.close()
+    run(began)
+    assert lapse(status_at(box, began + timedelta(days=14))) is None
+    soon, over = (lapse(status_at(box, began + timedelta(days=days))) for days in (16, 21))
+    assert soon is not None and over is not None
+    assert (soon.severity, over.severity) == (Severity.WARNING, Severity.ATTENTION)
+    assert "not completely sent yet" in over.what.render("en")
+    assert "完了していません" in over.what.render("ja")
+    run(began + timedelta(days=21))
+    assert lapse(status_at(box, began + timedelta(days=21))) is None
+    dates = [cloud.date_of(each["Key"], each["VersionId"]) for _, each in cloud.entries() if "/data/" in each["Key"]]
+    assert dates and all(date is not None and date > began + timedelta(days=40) for date in dates)
 
 
 class Refusing:

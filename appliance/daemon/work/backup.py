@@ -21,7 +21,7 @@ from appliance.daemon.instance import vault_job
 from appliance.daemon.jobs import JobReport, cancelled
 from appliance.daemon.requests import BackupJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
-from appliance.daemon.work.protecting import protect
+from appliance.daemon.work.protecting import begin_sending, protect
 from appliance.repository import Repository
 from appliance.sources.interface import Source
 from appliance.state import State
@@ -66,6 +66,8 @@ def backup(box: Box, job: BackupJob, on_progress: OnProgress, is_cancelled: Canc
                     _rehearse(box, cloud, source, plan_for, on_progress, is_cancelled)
                 except CapacityExceeded as error:
                     return _refused(error, usage_of(box, cloud, repository))
+            if cloud is not None:
+                begin_sending(box, cloud, on_progress, is_cancelled)
             with repository.lock(now=box.clock):
                 report = execute_backup(
                     repository,

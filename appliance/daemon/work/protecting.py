@@ -9,6 +9,7 @@ from typing import Any
 from appliance.box import Box
 from appliance.capacity import GatedStorage
 from appliance.daemon.jobs import error_to_json
+from appliance.daemon.memory import Memory
 from appliance.daemon.work.common import LISTED
 from appliance.errors import KurabakoError
 from appliance.protection import (
@@ -55,6 +56,24 @@ def bring_back(box: Box, vault: Repository, on_progress: Callable[[Progress], No
     return len(plan.below)
 
 
+def begin_sending(
+    box: Box, cloud: GatedStorage, on_progress: Callable[[Progress], None], is_cancelled: Callable[[], bool]
+) -> int:
+    """To be called by a job before it sends, as `protect` is at its end, which may be weeks later or never be reached.
+
+    What is due, or was sent by a job that did not come to `protect`, is seen to first; the bytes that this freed.
+    """
+    rules = box.require_cloud().protection
+    if rules is None:
+        return 0
+    memory, now, freed = Memory(box.state), box.clock(), 0
+    due, _ = box.state.protection_over(box.cloud_location, now + rules.margin)
+    if due or memory.sending_since(box.cloud_location) is not None:
+        _, freed = protect(box, cloud, on_progress, is_cancelled)
+    memory.sends(box.cloud_location, now)
+    return freed
+
+
 def protect(
     box: Box, cloud: GatedStorage, on_progress: Callable[[Progress], None], is_cancelled: Callable[[], bool]
 ) -> tuple[dict[str, Any] | None, int]:
@@ -74,6 +93,7 @@ def protect(
         return {"error": error_to_json(failure)}, 0
     # A key that is stored again is let go no more: if it is deleted next time, somebody else did it.
     box.state.note_protected(box.cloud_location, report.dates, plan.let_go, report.going)
+    Memory(box.state).all_dates_are_known()
     error = error_to_json(report.failure) if report.failure is not None else None
     return {"error": error, **_figures(plan, report)}, report.bytes_freed
 

@@ -17,7 +17,7 @@ from appliance.daemon.jobs import JobReport, error_to_json
 from appliance.daemon.lost import Lost
 from appliance.daemon.requests import ReplicateJob
 from appliance.daemon.work.common import EXIT_CODES, LISTED, PATIENCE, Cancelled, OnProgress, measure, usage_of
-from appliance.daemon.work.protecting import bring_back, protect
+from appliance.daemon.work.protecting import begin_sending, bring_back, protect
 from appliance.replication import ReplicationReport, mirror
 from appliance.repository import NotARepository, Repository, RepositoryLocked
 from appliance.repository.files import file_name
@@ -37,6 +37,7 @@ def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled
         on_progress(Progress(T("Measuring what is in the cloud")))
         forgotten = Forgotten(box.state)
         with closing(vault.storage), closing(box.gated_cloud()) as cloud, vault.lock(now=box.clock):
+            freed_first = begin_sending(box, cloud, on_progress, is_cancelled)
             report = mirror(
                 vault,
                 cloud,
@@ -53,10 +54,10 @@ def replicate(box: Box, job: ReplicateJob, on_progress: OnProgress, is_cancelled
             lost.note(vault, there_now)
             if report.carried:
                 forgotten.carried({file_name(key) for key in there_now if key.startswith("snapshots/")})
-            protection = None
+            protection, freed = None, 0
             if report.problem is None:
                 protection, freed = protect(box, cloud, on_progress, is_cancelled)
-                report = replace(report, bytes_freed=report.bytes_freed + freed)
+            report = replace(report, bytes_freed=freed_first + report.bytes_freed + freed)
             capacity = usage_of(box, cloud, vault)
             there = {"location": box.cloud_location, **measure(cloud)}
     if protection is not None:
