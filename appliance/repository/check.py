@@ -8,7 +8,7 @@ stays bounded whatever the repository's size; only ids of packs and trees are ke
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ from appliance.repository.ids import CONFIG_KEY, BlobType, FileType, content_id,
 from appliance.repository.indexfile import decode_index
 from appliance.repository.keys import MAX_KEY_FILE
 from appliance.repository.overlap import overlapped
-from appliance.repository.pack import PackedBlob, encode_header, pack_size, read_header
+from appliance.repository.pack import PackedBlob, decode_header, encode_header, open_header, pack_size, read_header
 from appliance.repository.reader import CROWDED, blob_name, decode_blobs
 from appliance.repository.repository import Repository
 from appliance.repository.second import started
-from appliance.repository.second_check import SecondChecker
+from appliance.repository.second_check import PART, SecondChecker, is_whole
 from appliance.repository.tree import DIR, FILE, NODE_TYPES, Node, Tree, is_valid_name
 from appliance.repository.trees import BATCH, load_trees
 from appliance.storage.interface import ObjectInfo
@@ -94,6 +94,10 @@ class _Check:
         if read_data:
             self.total += sum(self.pack_sizes.values())
         self.done = 0
+        self.headers: dict[bytes, bytes] = {}
+        """What the index tells of each pack, as the hash of the header that it should have."""
+        self.gaps: set[bytes] = set()
+        """Packs whose blobs do not follow one another."""
         self.turn = threading.Lock()
         self.crowded = 0
         self.second: SecondChecker | None = None
@@ -135,7 +139,7 @@ class _Check:
     # --- index -----------------------------------------------------------------------------------------------
 
     def check_index(self) -> None:
-        seen: dict[bytes, bytes] = {}
+        seen = self.headers
         for info in self.index_infos:
             for pack_id, blobs in self.index_packs(info):
                 ordered = sorted(blobs, key=lambda blob: blob.offset)
@@ -160,11 +164,12 @@ class _Check:
             if self.read_data:
                 self.advance(self.pack_sizes[pack_id])
 
-    def index_packs(self, info: ObjectInfo, *, report: bool = True) -> list[tuple[bytes, list[PackedBlob]]]:
+    def index_packs(self, info: ObjectInfo) -> list[tuple[bytes, list[PackedBlob]]]:
+        """The packs that an index file names; none when it cannot be read, which is reported once."""
         try:
             return decode_index(self.repository.load_json(info))
         except KurabakoError as error:
-            if report:
+            if not any(finding.name == info.key for finding in self.report.errors):
                 self.report.error("index-damaged", info.key, error.what)
             return []
 
@@ -188,6 +193,7 @@ class _Check:
         for blob in ordered:
             if blob.offset != end:
                 self.report.error("pack-gap", name, T("By the index, the blobs of the pack do not follow one another."))
+                self.gaps.add(pack_id)
                 break
             end += blob.length
         if len({blob.type for blob in ordered}) > 1:
@@ -256,18 +262,18 @@ class _Check:
             return
         size = 0
         for blob_id in node.content_ids:
-            locations = self.repository.index.locations(BlobType.DATA, blob_id)
-            if not locations:
+            location = self.repository.index.location(BlobType.DATA, blob_id)
+            if location is None:
                 self.report.error("blob-missing", name, T("A part of the file is not in the index."))
                 return
-            size += locations[0].plain_length
+            size += location.plain_length
         if size != node.size:
             self.report.hint("file-size", name, T("The file's size is not that of its content."))
 
     # --- packs -----------------------------------------------------------------------------------------------
 
     def check_trees_and_packs(self) -> None:
-        """Both at once. Trees are Python's work: they take the turn, while packs of small blobs are the second's."""
+        """Both at once. Trees are Python's work: they take the turn, while small blobs are the second's."""
         if self.crowded > _WORTH_A_PROCESS:
             self.second = started(lambda: SecondChecker(self.repository.sealer))
         try:
@@ -288,16 +294,58 @@ class _Check:
             yield trees
 
     def check_packs(self) -> None:
-        for _, size in overlapped(self.check_pack, self.packs_to_read()):
-            self.report.bytes_read += size
-            self.advance(size)
+        """Looks at all packs; then, at those that are not whole, with all care."""
+        damaged: set[bytes] = set()
+        for pack_id, size in overlapped(self.size_if_whole, filter(self.pack_sizes.__contains__, self.headers)):
+            if size is None:
+                damaged.add(pack_id)
+            else:
+                self.count_pack(size)
+        if damaged:
+            for _, size in overlapped(self.check_pack, self.indexed(damaged)):
+                self.count_pack(size)
 
-    def packs_to_read(self) -> Iterator[tuple[bytes, list[PackedBlob]]]:
-        read: set[bytes] = set()
+    def count_pack(self, size: int) -> None:
+        self.report.bytes_read += size
+        self.advance(size)
+
+    def size_if_whole(self, pack_id: bytes) -> int | None:
+        """The pack's size in bytes; None unless it is there and is, byte for byte, what the index and its name say."""
+        try:
+            data = memoryview(self.repository.storage.get(object_key(FileType.PACK, pack_id.hex())))
+            if pack_id in self.gaps or content_id(data) != pack_id:
+                return None
+            header = open_header(data, self.repository.sealer)
+            if content_id(header) != self.headers[pack_id]:
+                return None
+            blobs = decode_header(header)
+        except KurabakoError:
+            return None
+        if len(blobs) <= CROWDED:
+            return len(data) if is_whole(self.repository.sealer, data, blobs) else None
+        parts = (blobs[first : first + PART] for first in range(0, len(blobs), PART))
+        return len(data) if all(self.is_whole_part(data, part) for part in parts) else None
+
+    def is_whole_part(self, pack: memoryview, blobs: Sequence[PackedBlob]) -> bool:
+        """Asks the second process, unless the turn is free."""
+        if not self.turn.acquire(blocking=self.second is None):
+            assert self.second is not None
+            with self.second.turn:
+                if self.second.is_whole(pack, blobs):
+                    return True
+            self.turn.acquire()
+        try:
+            return is_whole(self.repository.sealer, pack, blobs)
+        finally:
+            self.turn.release()
+
+    def indexed(self, pack_ids: Collection[bytes]) -> Iterator[tuple[bytes, list[PackedBlob]]]:
+        """These packs with what the index says of them, once each."""
+        found: set[bytes] = set()
         for info in self.index_infos:
-            for pack_id, blobs in self.index_packs(info, report=False):
-                if pack_id in self.pack_sizes and pack_id not in read:
-                    read.add(pack_id)
+            for pack_id, blobs in self.index_packs(info):
+                if pack_id in pack_ids and pack_id not in found:
+                    found.add(pack_id)
                     yield pack_id, blobs
 
     def check_pack(self, pack: tuple[bytes, list[PackedBlob]]) -> int:
@@ -311,21 +359,7 @@ class _Check:
             return self.pack_sizes[pack_id]
         if content_id(data) != pack_id:
             self.report.error("pack-damaged", name, T("Its content does not match its name."))
-        ordered = sorted(blobs, key=lambda blob: blob.offset)
-        if len(blobs) <= CROWDED:
-            self.check_content_of_pack(name, data, ordered)
-            return len(data)
-        if not self.turn.acquire(blocking=self.second is None):
-            assert self.second is not None
-            with self.second.turn:
-                is_whole = self.second.is_whole(data, ordered)
-            if is_whole:
-                return len(data)
-            self.turn.acquire()
-        try:
-            self.check_content_of_pack(name, data, ordered)
-        finally:
-            self.turn.release()
+        self.check_content_of_pack(name, data, sorted(blobs, key=lambda blob: blob.offset))
         return len(data)
 
     def check_content_of_pack(self, name: str, pack: bytes, ordered: Sequence[PackedBlob]) -> None:

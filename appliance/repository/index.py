@@ -219,6 +219,13 @@ class Index:
         with self._lock:
             return [self._location(*RECORD.unpack(record)) for record in self._blobs[kind].find(blob_id)]
 
+    def location(self, kind: BlobType, blob_id: bytes) -> BlobLocation | None:
+        """A stored copy of this blob; None when there is none."""
+        with self._lock:
+            for record in self._blobs[kind].find(blob_id):
+                return self._location(*RECORD.unpack(record))
+        return None
+
     def count(self, kind: BlobType) -> int:
         """Entries of this type; a blob with two copies counts twice."""
         return self._blobs[kind].count

@@ -9,11 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, compress, count, repeat
 from typing import NamedTuple
 
-from appliance.repository.errors import DamagedData
 from appliance.repository.ids import ID_SIZE, BlobType
-from appliance.repository.indexfile import IndexedBlob, IndexedPack
+from appliance.repository.indexfile import IndexedBlob, IndexedPack, ids_of, split
 from appliance.storage.interface import Buffer
-from appliance.text import T
 
 RECORD = struct.Struct(f"={ID_SIZE}sIIII")
 """A blob: its id, its pack's number, offset, length, uncompressed length (0: not compressed)."""
@@ -67,15 +65,15 @@ class IndexColumns(NamedTuple):
 def index_columns(packs: Sequence[IndexedPack]) -> IndexColumns:
     """What the index will hold of these packs; of one that is named twice the first counts. Raises `DamagedData`."""
     named: dict[bytes, list[IndexedBlob]] = {}
-    for pack_id, pack in zip(split(_ids(packs)), packs, strict=True):
+    for pack_id, pack in zip(split(ids_of(packs)), packs, strict=True):
         if named.setdefault(pack_id, pack.blobs) is not pack.blobs:
-            _ids(pack.blobs)  # a name that is none is refused, needed or not
+            ids_of(pack.blobs)  # a name that is none is refused, needed or not
     blobs = list(chain.from_iterable(named.values()))
     numbers = array("I", chain.from_iterable(map(repeat, count(), map(len, named.values()))))
     portions = []
     for kind in BlobType:
         mine, mine_numbers = _of_type(kind, blobs, numbers)
-        ids = _ids(mine)
+        ids = ids_of(mine)
         portions.append(_by_drawer(ids[::ID_SIZE], each_record(_records(ids, mine_numbers, mine))))
     return _columns(list(named), portions)
 
@@ -87,23 +85,6 @@ def each_record(records: Buffer) -> Iterator[bytes]:
     return chain(
         chain.from_iterable(_MANY.iter_unpack(view[:many])), chain.from_iterable(_WHOLE.iter_unpack(view[many:]))
     )
-
-
-def split(ids: bytes) -> list[bytes]:
-    """The ids that stand one after another."""
-    return [ids[at : at + ID_SIZE] for at in range(0, len(ids), ID_SIZE)]
-
-
-def _ids(named: Iterable[IndexedBlob | IndexedPack]) -> bytes:
-    """The ids of these blobs or packs, one after another. Raises `DamagedData` when a name is none."""
-    names = "".join([each.id for each in named])
-    try:
-        ids = bytes.fromhex(names)
-    except ValueError:
-        ids = b""
-    if ids.hex() != names:  # capitals and spaces, too, are read as hexadecimal
-        raise DamagedData(T("A name in it is not an id."))
-    return ids
 
 
 def _of_type(kind: BlobType, blobs: list[IndexedBlob], numbers: array[int]) -> tuple[list[IndexedBlob], array[int]]:

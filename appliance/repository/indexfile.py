@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.errors import UNDECODABLE, DamagedData
-from appliance.repository.ids import ID_SIZE, BlobType, FileType, parse_id
+from appliance.repository.ids import ID_SIZE, BlobType, FileType
 from appliance.repository.pack import PackedBlob
 from appliance.storage.interface import Buffer
 from appliance.text import T
@@ -82,16 +83,35 @@ def read_index(json: Buffer) -> list[IndexedPack]:
 
 def decode_index(json: Buffer) -> list[tuple[bytes, list[PackedBlob]]]:
     """The packs an index file names, in its order. Raises `DamagedData`."""
+    packs = read_index(json)
+    ids = iter(split(ids_of(list(chain.from_iterable(pack.blobs for pack in packs)))))
     return [
         (
-            parse_id(pack.id),
+            pack_id,
             [
-                PackedBlob(_TYPES[blob.type], parse_id(blob.id), blob.offset, blob.length, blob.uncompressed_length)
-                for blob in pack.blobs
+                PackedBlob(_TYPES[blob.type], blob_id, blob.offset, blob.length, blob.uncompressed_length)
+                for blob, blob_id in zip(pack.blobs, ids)  # noqa: B905 - of which this pack has the next few
             ],
         )
-        for pack in read_index(json)
+        for pack_id, pack in zip(split(ids_of(packs)), packs, strict=True)
     ]
+
+
+def split(ids: bytes) -> list[bytes]:
+    """The ids that stand one after another."""
+    return [ids[at : at + ID_SIZE] for at in range(0, len(ids), ID_SIZE)]
+
+
+def ids_of(named: Iterable[IndexedBlob | IndexedPack]) -> bytes:
+    """The ids of these blobs or packs, one after another. Raises `DamagedData` when a name is none."""
+    names = "".join([each.id for each in named])
+    try:
+        ids = bytes.fromhex(names)
+    except ValueError:
+        ids = b""
+    if ids.hex() != names:  # capitals and spaces, too, are read as hexadecimal
+        raise DamagedData(T("A name in it is not an id."))
+    return ids
 
 
 class IndexFiles:

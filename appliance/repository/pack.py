@@ -28,6 +28,8 @@ MAX_PACK_ENTRIES = 400_000
 _PLAIN = struct.Struct(f"<BI{ID_SIZE}s")
 _COMPRESSED = struct.Struct(f"<BII{ID_SIZE}s")
 _COMPRESSED_BIT = 2
+_ALL_COMPRESSED = {_COMPRESSED_BIT | kind for kind in BlobType}
+_TYPES = (BlobType.DATA, BlobType.TREE)
 
 
 class PackedBlob(NamedTuple):
@@ -69,6 +71,8 @@ def encode_header(blobs: Iterable[PackedBlob]) -> bytes:
 
 def decode_header(header: Buffer) -> list[PackedBlob]:
     """The blobs a plaintext header names. Raises `DamagedData`."""
+    if not len(header) % _COMPRESSED.size and set(header[:: _COMPRESSED.size]) <= _ALL_COMPRESSED:
+        return _decode_compressed(header)
     blobs: list[PackedBlob] = []
     at = offset = 0
     try:
@@ -84,10 +88,22 @@ def decode_header(header: Buffer) -> list[PackedBlob]:
             empty = kind & _COMPRESSED_BIT and not uncompressed
             if kind > (BlobType.TREE | _COMPRESSED_BIT) or length < OVERHEAD or empty:
                 raise DamagedData(T("Its header does not follow the format."))
-            blobs.append(PackedBlob(BlobType(kind & 1), blob_id, offset, length, uncompressed))
+            blobs.append(PackedBlob(_TYPES[kind & 1], blob_id, offset, length, uncompressed))
             offset += length
     except struct.error:
         raise DamagedData(T("Its header does not follow the format.")) from None
+    return blobs
+
+
+def _decode_compressed(header: Buffer) -> list[PackedBlob]:
+    """A header whose every entry is that of a compressed blob, as nearly all are."""
+    blobs: list[PackedBlob] = []
+    offset = 0
+    for kind, length, uncompressed, blob_id in _COMPRESSED.iter_unpack(header):
+        if length < OVERHEAD or not uncompressed:
+            raise DamagedData(T("Its header does not follow the format."))
+        blobs.append(PackedBlob(_TYPES[kind & 1], blob_id, offset, length, uncompressed))
+        offset += length
     return blobs
 
 
@@ -97,10 +113,15 @@ def finish_pack(blobs: Sequence[PackedBlob], sealer: Sealer) -> bytes:
     return header + len(header).to_bytes(LENGTH_SIZE, "little")
 
 
-def read_header(pack: Buffer, sealer: Sealer) -> list[PackedBlob]:
-    """The blobs of a whole pack, or of its end when that holds the header. Raises `DamagedData`."""
+def open_header(pack: Buffer, sealer: Sealer) -> memoryview:
+    """The plaintext header of a whole pack, or of its end when that holds the header. Raises `DamagedData`."""
     view = memoryview(pack)
     length = int.from_bytes(view[-LENGTH_SIZE:], "little")
     if len(view) < LENGTH_SIZE or not OVERHEAD <= length <= min(MAX_HEADER, len(view) - LENGTH_SIZE):
         raise DamagedData(T("Its header does not follow the format."))
-    return decode_header(sealer.open(view[-LENGTH_SIZE - length : -LENGTH_SIZE]))
+    return sealer.open(view[-LENGTH_SIZE - length : -LENGTH_SIZE])
+
+
+def read_header(pack: Buffer, sealer: Sealer) -> list[PackedBlob]:
+    """The blobs of a pack, as `open_header` finds them. Raises `DamagedData`."""
+    return decode_header(open_header(pack, sealer))

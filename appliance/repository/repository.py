@@ -209,10 +209,10 @@ class Repository:
 
     def blob_location(self, kind: BlobType, blob_id: bytes) -> BlobLocation:
         """Where a copy of the blob is stored. Raises `MissingData`."""
-        locations = self.index.locations(kind, blob_id)
-        if not locations:
+        location = self.index.location(kind, blob_id)
+        if location is None:
             raise MissingData(blob_name(kind, blob_id))
-        return locations[0]
+        return location
 
     def load_blob(self, kind: BlobType, blob_id: bytes) -> Buffer:
         """The blob's content, verified, from the first whole copy. Raises `DamagedData` or a storage's error."""

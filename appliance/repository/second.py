@@ -25,7 +25,9 @@ import subprocess
 import sys
 import threading
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from mmap import MAP_POPULATE, MAP_SHARED, mmap
 from typing import TypeAlias, TypeVar
 
@@ -39,6 +41,7 @@ Work: TypeAlias = Callable[[bytes, Buffer], tuple[bytes, Buffer]]
 """What it does with a request's head and data: the answer's."""
 
 _Process = TypeVar("_Process")
+_Answers: TypeAlias = "queue.SimpleQueue[tuple[bytes, Buffer] | None]"
 _LENGTHS = struct.Struct("<QQ")
 _TIME = struct.Struct("@ll")
 _LONG = 64 << 10
@@ -52,7 +55,8 @@ class Gone(Exception):
 
 
 class SecondProcess:
-    """The other process, as the first one sees it. `submit` and `collect` are for one thread at a time.
+    """The other process, as the first one sees it. `submit` and `collect` are for one thread at a time; any number of
+    threads may `ask`. Who begins with one does not change to the other.
 
     `module` is one that calls `serve` when it is run; `descriptors` are those it inherits. Raises `OSError` when it
     cannot be started.
@@ -70,7 +74,11 @@ class SecondProcess:
             )
         patience = _TIME.pack(int(STALL_SECONDS), int(STALL_SECONDS % 1 * 1e6))
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
-        self._answers: queue.SimpleQueue[tuple[bytes, Buffer] | None] = queue.SimpleQueue()
+        self._answers: _Answers = queue.SimpleQueue()
+        self._asking = threading.Lock()
+        self._asked: deque[_Answers] = deque()
+        """Where those who asked wait, in the order of their requests."""
+        self._ending = threading.Lock()
         self._gone = False
         self._was_needed = False
         self.waiting = 0
@@ -94,16 +102,25 @@ class SecondProcess:
 
         Raises `Gone`, once for each request.
         """
-        if not self.waiting:
+        if not self.waiting or not (wait or self._gone or self._answers.qsize()):
             return None
+        self.waiting -= 1
+        return self._answer(self._answers)
+
+    def ask(self, head: bytes, data: Buffer = b"") -> tuple[bytes, Buffer]:
+        """Asks for something, and waits for the answer's head and data. Raises `Gone`."""
+        mine: _Answers = queue.SimpleQueue()
+        with self._asking:
+            self._asked.append(mine)
+            self._send(head, data)
+        return self._answer(mine)
+
+    def _answer(self, answers: _Answers) -> tuple[bytes, Buffer]:
         try:
-            answer = None if self._gone else self._answers.get(wait, STALL_SECONDS)
+            answer = None if self._gone else answers.get(timeout=STALL_SECONDS)
         except queue.Empty:
-            if not wait:
-                return None
             log.warning("the second process does not answer; it is ended")
             answer = None
-        self.waiting -= 1
         self._was_needed = True
         if answer is None:
             self.give_up()
@@ -112,17 +129,16 @@ class SecondProcess:
 
     def give_up(self) -> None:
         """Ends it at once, as one that says what makes no sense: nothing is believed any more."""
-        if not self._gone:
-            self._gone = True
-            self._process.kill()
-            self._process.wait()
+        with self._ending:  # whoever comes second may rely on it, too, that nothing is being done any more
+            if not self._gone:
+                self._gone = True
+                self._process.kill()
+                self._process.wait()
 
     def close(self) -> None:
         """Ends it."""
-        try:
+        with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
         if self.waiting or not self._was_needed:  # it may not even have started yet
             self._process.kill()
         self._listener.join(STALL_SECONDS)
@@ -146,9 +162,14 @@ class SecondProcess:
     def _listen(self) -> None:
         try:
             while True:
-                self._answers.put(_receive(self._connection))
+                answer = _receive(self._connection)
+                (self._asked.popleft() if self._asked else self._answers).put(answer)
         except (OSError, EOFError):
-            self._answers.put(None)
+            with self._asking:
+                with suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)  # nobody asks any more
+                for answers in (self._answers, *self._asked):
+                    answers.put(None)
 
 
 def serve(begin: Callable[[bytes], Work]) -> None:

@@ -13,8 +13,8 @@ import msgspec
 from appliance.repository.crypto import MasterKey, Sealer
 from appliance.repository.errors import DamagedData
 from appliance.repository.ids import ID_SIZE, content_id
-from appliance.repository.indexcolumns import DRAWERS, RECORD, IndexColumns, index_columns, split
-from appliance.repository.indexfile import read_index
+from appliance.repository.indexcolumns import DRAWERS, RECORD, IndexColumns, index_columns
+from appliance.repository.indexfile import read_index, split
 from appliance.repository.second import Gone, SecondProcess, Work, serve
 from appliance.repository.unpacked import decode_unpacked
 from appliance.storage.interface import Buffer

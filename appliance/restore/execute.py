@@ -145,7 +145,7 @@ class _Run:
             self._second = started(lambda: SecondWriter(self._repository.sealer, target))
         if self._second is not None:
             packs = deque(part for wanted in packs for part in _parts(wanted))
-            workers += 1  # one that hands parts over and waits
+            workers += 2  # that hand parts over and wait
         try:
             self._run_threads(packs, workers)
         finally:

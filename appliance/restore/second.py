@@ -56,20 +56,19 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class SecondWriter:
-    """The other process, as the first one sees it. One thread at a time uses it: the one that holds `turn`."""
+    """The other process, as the first one sees it. Two threads at a time use it, those that hold `turn`: so that it
+    has the next files when it is done with some.
+    """
 
     def __init__(self, sealer: Sealer, root: Path) -> None:
-        self.turn = threading.Lock()
+        self.turn = threading.Semaphore(2)
         greeting = Greeting(sealer.export(), os.fsencode(root.absolute()))
         self._process = SecondProcess("appliance.restore.second", _encoder.encode(greeting))
 
     def write(self, files: list[SmallFile], data: Buffer) -> Answer:
         """Has these files written. When the other process is gone, all of them are undone."""
-        self._process.submit(_encoder.encode(files), data)
         try:
-            answer = self._process.collect(wait=True)
-            assert answer is not None
-            return _answers.decode(answer[0])
+            return _answers.decode(self._process.ask(_encoder.encode(files), data)[0])
         except (Gone, msgspec.MsgspecError):
             self._process.give_up()
             return Answer(list(range(len(files))), [])

@@ -13,7 +13,7 @@ from appliance.repository import check as check_module
 from appliance.repository.check import CheckReport, check
 from appliance.repository.crypto import OVERHEAD
 from appliance.repository.files import store_file
-from appliance.repository.ids import content_id
+from appliance.repository.ids import content_id, object_key
 from appliance.repository.indexfile import decode_index, encode_index
 from appliance.repository.pack import PackedBlob, finish_pack, read_header
 from appliance.repository.second import SecondProcess
@@ -272,6 +272,12 @@ def test_a_storage_that_fails_midway_is_reported() -> None:
     assert errors(report) == {"pack-unreadable", "tree-damaged"}
 
 
+class Judged(list[bool]):
+    """Answers; until there are `enough`, this process has no time for packs."""
+
+    enough: Callable[[Judged], bool] = staticmethod(lambda said: len(said) >= 3)
+
+
 class TestSecondProcess:
     """Packs of small blobs are verified by a second process, too; what is found is the same."""
 
@@ -287,9 +293,9 @@ class TestSecondProcess:
         return repository
 
     @pytest.fixture
-    def judged(self, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-        """What the second process said of each pack it was given."""
-        said: list[bool] = []
+    def judged(self, monkeypatch: pytest.MonkeyPatch) -> Judged:
+        """What the second process said of each part of a pack it was given."""
+        said = Judged()
         is_whole = SecondChecker.is_whole
 
         def watched(self: SecondChecker, pack: bytes, ordered: Sequence[PackedBlob]) -> bool:
@@ -298,7 +304,7 @@ class TestSecondProcess:
 
         def slow_trees(self: check_module._Check) -> None:
             deadline = time.monotonic() + 60
-            while len(said) < 3 and time.monotonic() < deadline:
+            while not said.enough(said) and time.monotonic() < deadline:
                 time.sleep(0.01)
             check_trees(self)
 
@@ -307,30 +313,53 @@ class TestSecondProcess:
         monkeypatch.setattr(check_module._Check, "check_trees", slow_trees)
         return said
 
-    def test_a_whole_repository(self, crowded: Repository, judged: list[bool]) -> None:
+    def test_a_whole_repository(self, crowded: Repository, judged: Judged) -> None:
         report = checked(crowded, read_data=True)
         assert (report.errors, report.hints) == ([], [])
         assert judged == [True] * 3
 
     @pytest.mark.parametrize("at", [20, -20])
-    def test_a_damaged_pack_is_told_as_ever(self, at: int, crowded: Repository, judged: list[bool]) -> None:
+    def test_a_damaged_pack_is_told_as_ever(self, at: int, crowded: Repository, judged: Judged) -> None:
         key = next(key for key in keys(crowded, FileType.PACK) if is_data(crowded, key))
         flip(crowded, key, at)
+        judged.enough = lambda said: len(said) >= 2
         report = checked(crowded, read_data=True)
         assert "pack-damaged" in errors(report)
         assert errors(report) & {"blob-damaged", "pack-header"}
-        assert sorted(judged) == [False, True, True]
+        assert judged == [True, True]  # this one's hash told enough
+
+    def test_a_damaged_blob_in_a_pack_of_the_right_name(self, crowded: Repository, judged: Judged) -> None:
+        key = next(key for key in keys(crowded, FileType.PACK) if is_data(crowded, key))
+        pack = bytearray(crowded.storage.get(key))
+        pack[20] ^= 1
+        crowded.storage.delete(key)
+        name = content_id(pack).hex()
+        crowded.storage.put(object_key(FileType.PACK, name), pack)
+        for info in crowded.list_files(FileType.INDEX):
+            json = bytes(crowded.load_json(info)).replace(key.rpartition("/")[2].encode(), name.encode())
+            crowded.storage.delete(info.key)
+            crowded.save_json(FileType.INDEX, json)
+        judged.enough = lambda said: False in said
+        report = checked(crowded, read_data=True)
+        assert [finding.kind for finding in report.errors] == ["blob-damaged"]
+        assert judged.count(False) == 1
+
+    def test_many_parts_of_one_pack(self, crowded: Repository, judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(check_module, "PART", 7)
+        judged.enough = lambda said: len(said) >= 18
+        assert checked(crowded, read_data=True).errors == []
+        assert judged == [True] * 18
 
     def test_one_that_is_killed_is_not_needed(
-        self, crowded: Repository, judged: list[bool], monkeypatch: pytest.MonkeyPatch
+        self, crowded: Repository, judged: Judged, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        submit = SecondProcess.submit
+        ask = SecondProcess.ask
 
-        def submit_and_kill(process: SecondProcess, head: bytes, data: bytes) -> None:
+        def kill_and_ask(process: SecondProcess, head: bytes, data: bytes) -> object:
             process._process.kill()
-            submit(process, head, data)
+            return ask(process, head, data)
 
-        monkeypatch.setattr(SecondProcess, "submit", submit_and_kill)
+        monkeypatch.setattr(SecondProcess, "ask", kill_and_ask)
         assert checked(crowded, read_data=True).errors == []
         assert judged == [False] * 3
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from appliance.repository import BlobType
+from appliance.repository.ids import content_id
+from appliance.repository.pack import PackedBlob, encode_header
 from appliance.repository.second import _LONG, Gone, SecondProcess, _receive, _send
 from appliance.restore.second import Greeting, _encoder
 from tests.support.repository import new_repository
@@ -38,6 +42,36 @@ def test_one_that_takes_nothing(stopped: SecondProcess) -> None:
     with pytest.raises(Gone):
         stopped.collect(wait=True)
     stopped.close()
+
+
+def test_nobody_who_asks_waits_for_one_that_does_not_answer(stopped: SecondProcess) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(stopped.ask, b"", bytes(size)) for size in (0, 10, 1 << 20)]
+        for each in asked:
+            with pytest.raises(Gone):
+                each.result()
+    with pytest.raises(Gone):
+        stopped.ask(b"")
+    stopped.close()
+
+
+def test_everybody_who_asks_gets_his_own_answer() -> None:
+    sealer = new_repository().sealer
+    contents = [b"%d " % number * (1 + number % 7 * 3000) for number in range(60)]
+    process = SecondProcess("appliance.repository.second_check", sealer.export())
+
+    def is_whole(number: int) -> bool:
+        sealed = sealer.seal(contents[number])
+        told = contents[number if number % 3 else 0]
+        header = encode_header([PackedBlob(BlobType.DATA, content_id(told), 0, len(sealed), 0)])
+        return process.ask(header, sealed)[0] == b"whole"
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(is_whole, range(60))) == [number % 3 != 0 or number == 0 for number in range(60)]
+    finally:
+        process.close()
+    assert process._process.returncode == 0
 
 
 @pytest.mark.parametrize("head", [0, 1, 5000, _LONG - 1, _LONG])
