@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.daemon.operator import QUEUE, SPACING, Operator
+from appliance.daemon.operator import QUEUE, SPACING, TOLD, Operator
 from appliance.operator_code import (
     LONGEST_WAIT,
     REMEMBERED,
@@ -137,7 +137,7 @@ def test_an_operator_needs_the_code_and_a_box_without_one_lets_nobody(
     clock = Clock()
 
     async def story() -> None:
-        operator = Operator(codes, clock=clock, sleep=clock.sleep)
+        operator = Operator(codes, lambda: NOW, clock=clock, sleep=clock.sleep)
         with pytest.raises(NoOperatorCode):
             await operator.require("", "a")
         code = codes.renew()
@@ -164,7 +164,7 @@ def test_neither_a_restart_nor_many_places_make_it_faster_than_one_code_in_a_sec
     async def story() -> None:
         nonlocal tried
         for _ in range(3):  # starts
-            operator = Operator(codes, clock=clock, sleep=clock.sleep)
+            operator = Operator(codes, lambda: NOW, clock=clock, sleep=clock.sleep)
             for place in range(4):
                 with pytest.raises(WrongOperatorCode):
                     await operator.require("AAAA-AAAA-AAAA", f"{place}")
@@ -180,7 +180,7 @@ def test_a_stranger_with_many_places_makes_the_owner_wait_for_a_turn_but_does_no
     clock, code = Clock(), codes.renew()
 
     async def story() -> None:
-        operator = Operator(codes, clock=clock, sleep=clock.sleep)
+        operator = Operator(codes, lambda: NOW, clock=clock, sleep=clock.sleep)
         strangers = [asyncio.create_task(operator.require("no", f"stranger {n}")) for n in range(QUEUE - 1)]
         await asyncio.sleep(0)
         before = clock.now
@@ -198,12 +198,35 @@ def test_a_stranger_with_many_places_makes_the_owner_wait_for_a_turn_but_does_no
     asyncio.run(story())
 
 
+def test_somebody_who_tries_and_tries_is_told_of_until_the_right_code_is_given(codes: OperatorCode) -> None:
+    clock, code = Clock(), codes.renew()
+    now = [NOW]
+
+    async def story() -> None:
+        operator = Operator(codes, lambda: now[0], clock=clock, sleep=clock.sleep)
+        for number in range(TOLD):
+            assert list(operator.problems(UTC)) == []
+            with pytest.raises(WrongOperatorCode):
+                await operator.require("AAAA-AAAA-AAAA", f"10.0.0.{number}")
+        (problem,) = operator.problems(UTC)
+        assert str(problem.what) == (
+            "Wrong operator codes were given 10 times, the last on 2026-11-20 09:41 from 10.0.0.9."
+        )
+        now[0] += timedelta(days=2)
+        assert list(operator.problems(UTC)) == []
+        now[0] = NOW
+        await operator.require(code, "owner")
+        assert list(operator.problems(UTC)) == []
+
+    asyncio.run(story())
+
+
 def test_whoever_goes_away_before_the_answer_has_tried_all_the_same(codes: OperatorCode) -> None:
     codes.renew()
     clock = Clock()
 
     async def story() -> None:
-        operator = Operator(codes, clock=clock, sleep=clock.sleep)
+        operator = Operator(codes, lambda: NOW, clock=clock, sleep=clock.sleep)
         clock.now += SPACING
         task = asyncio.create_task(operator.require("AAAA-AAAA-AAAA", "a"))
         for _ in range(3):

@@ -32,7 +32,7 @@ class Holds:
     """
 
     def __init__(self, box: Box, supervisor: Supervisor, on_change: Callable[[], None]) -> None:
-        self.operator = Operator(box.agreement.operator_code)
+        self.operator = Operator(box.agreement.operator_code, box.clock)
         self._box = box
         self._supervisor = supervisor
         self._on_change = on_change

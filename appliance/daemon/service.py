@@ -300,6 +300,7 @@ class Daemon:
         if self._box.state.notice is not None:
             yield Problem("state.renewed", Severity.WARNING, self._box.state.notice, self._started_at)
         yield from self._checking.problems
+        yield from self.holds.operator.problems(self._box.zone)
         yield from self._notes.problems()
         if self._page_problem is not None:
             error = self._page_problem

@@ -7,7 +7,9 @@ import stat
 import subprocess
 from datetime import UTC, datetime
 from html import unescape
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -79,14 +81,16 @@ def test_in_chromium_and_on_paper(tmp_path: Path) -> None:
         assert "新しい蔵箱" in page.inner_text("body")
         assert "With a new box" in page.inner_text("body")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        for name, expected in (("key", KEY), ("place", SHEET.url)):
+        media: tuple[Literal["screen", "print"], ...] = ("screen", "print")
+        for medium, (name, expected) in product(media, (("key", KEY), ("place", SHEET.url))):
+            page.emulate_media(media=medium)
             picture = tmp_path / f"{name}.png"
             page.locator(f"#qr-{name}").screenshot(path=picture)
             read = subprocess.run(["zbarimg", "--quiet", "--raw", str(picture)], capture_output=True, text=True)
             assert read.stdout.strip() == expected
         paper = page.pdf(format="A4")
         assert paper.startswith(b"%PDF")
-        assert paper.count(b"/Type /Page\n") <= 3
+        assert paper.count(b"/Type /Page\n") == 2, "both sides of one sheet"
         assert requests == [file.as_uri()]
         browser.close()
 
