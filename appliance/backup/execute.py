@@ -17,7 +17,7 @@ from functools import partial
 from appliance.backup.beside import Beside, CollectedFolder, FolderJob
 from appliance.backup.files import SMALL, Events, FileTask
 from appliance.backup.folders import Folder, Folders
-from appliance.backup.levels import Level, next_to_share, open_inner_folders
+from appliance.backup.levels import Level, find_roots, next_to_share, open_inner_folders
 from appliance.backup.names import named
 from appliance.backup.nodes import is_same, node_of
 from appliance.backup.parent import ParentSnapshot, nodes_of
@@ -37,7 +37,7 @@ from appliance.backup.report import BackupReport
 from appliance.backup.settling import Settling, StillWritten, by_directory, look_again
 from appliance.backup.tally import Tally
 from appliance.repository import BlobType, BlobWriter, Node, Repository, decode_tree, from_datetime
-from appliance.repository.indexcolumns import split
+from appliance.repository.indexfile import split
 from appliance.sources.interface import Entry, EntryType, LocalTree, OtherFileSystem, Path, Source, SourceError
 from appliance.sources.selection import Selection
 from appliance.sources.walk import list_directory
@@ -135,7 +135,7 @@ class _Run:
             if not self._repository.index.packs():
                 self._repository.load_index()  # while the second process starts
             top = self._folders.open(None, None)
-            roots = [(source, root) for source in sources if (root := self._root(source)) is not None]
+            roots = find_roots(sources, tally)
             inner = open_inner_folders(self._folders, self._parent, top, roots)
             for source, root in roots:
                 self._collect_source(source, root, inner[path_names(source.snapshot_path)[:-1]])
@@ -245,16 +245,6 @@ class _Run:
         elif folder.previous is not None:
             folder.tree = folder.previous.subtree
         self._folders.close(folder)
-
-    def _root(self, source: Source) -> Entry | None:
-        try:
-            root = source.root()
-        except SourceError as error:
-            self._tally.error(source, (), error)
-            return None
-        if root.noted is not None:
-            self._tally.note(source, (), root.noted)
-        return root
 
     def _complete(self, source: Source, path: Path, entry: Entry, asked: Asked = NOT_ASKED) -> bool:
         if (error := complete(source, path, entry, asked)) is not None:

@@ -10,8 +10,9 @@ from appliance.backup.folders import Folder, Folders
 from appliance.backup.nodes import node_of
 from appliance.backup.parent import ParentSnapshot
 from appliance.backup.plan import path_names
+from appliance.backup.tally import Tally
 from appliance.repository import Node
-from appliance.sources.interface import Entry, EntryType, Path, Source
+from appliance.sources.interface import Entry, EntryType, Path, Source, SourceError
 
 
 class Level(NamedTuple):
@@ -28,6 +29,21 @@ def next_to_share(levels: Sequence[Level]) -> Level | None:
         if len(level.waiting) > (level is levels[-1]):
             return level
     return None
+
+
+def find_roots(sources: Sequence[Source], tally: Tally) -> list[tuple[Source, Entry]]:
+    """The sources that are there, with their roots; `tally` is told of the others."""
+    roots: list[tuple[Source, Entry]] = []
+    for source in sources:
+        try:
+            root = source.root()
+        except SourceError as error:
+            tally.error(source, (), error)
+            continue
+        if root.noted is not None:
+            tally.note(source, (), root.noted)
+        roots.append((source, root))
+    return roots
 
 
 def open_inner_folders(
