@@ -23,6 +23,7 @@ from appliance_smb.address import ShareAddress
 from appliance_smb.channel import Broken, Channel
 from appliance_smb.credentials import Login, credential, is_of_kerberos, kerberos_refused, protocol
 from appliance_smb.errors import ShareUnreachable
+from appliance_smb.transport import BoundedConnection
 
 # Its own log repeats each failure with a traceback; ours says it once, in words.
 logging.getLogger("smbprotocol").setLevel(logging.CRITICAL)
@@ -146,7 +147,7 @@ class Link:
 def open_channel(address: ShareAddress, login: Login) -> Channel:
     """Connects, logs in with one attempt, and opens the share. Raises the errors of `appliance_smb.errors`."""
     guest = not login.user
-    connection = Connection(uuid4(), place_of(address, login.at), address.port, require_signing=not guest)
+    connection = BoundedConnection(uuid4(), place_of(address, login.at), address.port, require_signing=not guest)
     try:
         with hang_up_after(connection, login.timeout):
             negotiate(connection, address, login.timeout)

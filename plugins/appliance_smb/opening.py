@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from pydantic import SecretStr
-from smbprotocol.connection import Connection
 
 from appliance.hookspecs import CheckResult
 from appliance.sources.interface import OpenOptions
@@ -26,6 +25,7 @@ from appliance_smb.record import Known
 from appliance_smb.settings import Account, SmbSettings
 from appliance_smb.source import SmbSource
 from appliance_smb.target import SmbTarget
+from appliance_smb.transport import BoundedConnection
 
 _CHECK_SECONDS = 5.0
 
@@ -104,7 +104,7 @@ def login_for(url: str, password: SecretStr | None, settings: SmbSettings, known
 
 def check_reachable(address: ShareAddress, at: str = "", timeout: float = _CHECK_SECONDS) -> CheckResult:
     """Whether the server answers and speaks SMB 2 or newer. Nobody logs in, so no account can be locked by checking."""
-    connection = Connection(uuid4(), place_of(address, at), address.port)
+    connection = BoundedConnection(uuid4(), place_of(address, at), address.port)
     try:
         with hang_up_after(connection, timeout):
             negotiate(connection, address, timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import tracemalloc
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -320,21 +321,28 @@ def test_no_server(tmp_path: Path) -> None:
         opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share", "guest": True}))
 
 
-def test_a_server_of_another_kind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff\xff\xff\xffSMB", b""])
+def test_a_server_of_another_kind(tmp_path: Path, greeting: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
         def greet() -> None:
             connection, _ = listener.accept()
             connection.recv(1000)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.sendall(greeting)
             connection.close()
 
         thread = threading.Thread(target=greet)
         thread.start()
-        with pytest.raises(ShareUnreachable, match="does not speak SMB"):
-            opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share", "guest": True}, timeout=5))
+        tracemalloc.start()
+        try:
+            with pytest.raises(ShareUnreachable, match="does not speak SMB"):
+                opened(context(tmp_path, {"url": f"smb://127.0.0.1:{port}/share", "guest": True}, timeout=5))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
         thread.join()
+    assert most < 32 << 20, "what it says is no length"
 
 
 def test_the_check_reaches_the_server_and_logs_nobody_in(
