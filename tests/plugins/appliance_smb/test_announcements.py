@@ -118,7 +118,7 @@ def test_the_box_offers_what_a_named_server_lists_and_tells_of_the_others(networ
         stranger, box = context("stranger"), context("box", servers=[server])
 
         def found(context: PluginContext) -> dict[str, FoundSource]:
-            return {one.id: one for one in appliance_smb.discover_sources(context)}
+            return network.box.do(lambda: {one.id: one for one in appliance_smb.discover_sources(context)})
 
         watches = [
             network.box.do(lambda one=one: appliance_smb.watch_sources(one, events.append)) for one in (stranger, box)
