@@ -13,7 +13,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["appliance", "appliance_s3"]):
+with atheris.instrument_imports(include=["appliance", "appliance_s3", "appliance_smb"]):
     from tests.fuzz.targets import TARGETS, run
 
 MEMORY = 1 << 30
