@@ -23,6 +23,7 @@ from appliance.text import T, Text
 LONGEST = 4096
 """Characters of a pattern: a path cannot be longer (PATH_MAX)."""
 
+_STAR = "[^/]*"
 _ESCAPABLE = frozenset("*?[]\\!#^- ")
 _CLASSES = {
     "alnum": "0-9A-Za-z",
@@ -146,7 +147,9 @@ class _Parser:
             raise self._error(T("between two slashes a name is missing."), begin)
         if written in (".", ".."):
             raise self._error(T("write the path from the top of the source, without . and .."), begin)
-        return None if written == "**" else "".join(parts)
+        if written == "**":
+            return None
+        return "[^/]+" if parts == [_STAR] else "".join(parts)  # a name is never empty: b/* is not b itself
 
     def _token(self) -> str:
         sign = self._text[self._at]
@@ -155,7 +158,7 @@ class _Parser:
             case "*":
                 while self._at < self._end and self._text[self._at] == "*":
                     self._at += 1
-                return "[^/]*"
+                return _STAR
             case "?":
                 return "[^/]"
             case "[":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.sources.interface import Entry, EntryType
@@ -166,6 +166,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.needs("git")
 @settings(max_examples=120)
 @given(st.lists(PATTERNS, min_size=1, max_size=4))
+@example(["b/*", "!a"])
+@example(["/b/*", "!/b/a/"])
+@example(["b/*/*", "!d/a"])
 def test_git_leaves_out_the_same_files(tree: Path, patterns: Sequence[str]) -> None:
     (tree / ".git" / "patterns").write_text("\n".join(patterns) + "\n")
     kept = git(tree, "ls-files", "--others", "-z", "--exclude-from=.git/patterns").split(b"\0")

@@ -226,13 +226,20 @@ def test_what_lvm_makes_volumes_of_is_no_disk(layer: str) -> None:
     assert list(identify(devices, Surroundings(mounts=[ROOT]))) == [f"disk:uuid/{UUID}"]
 
 
+NOTED = {
+    Left.JOURNAL: "the journal of its file system (ext4) holds changes",
+    Left.MARKED: "its file system (ext4) is marked so",
+    Left.HIBERNATED: "Windows sleeps on it",
+}
+
+
 @pytest.mark.parametrize("how", Left)
 def test_one_that_was_not_unmounted_properly_is_noted(how: Left) -> None:
     around = Surroundings(mounts=[ROOT], left={"sdb1": how})
     seen = identify([device("sdb1", (8, 17), **EXT4), device("sdc1", (8, 33), **EXT4 | {"ID_FS_UUID": "1"})], around)
     noted, other = (seen[f"disk:uuid/{uuid}"].found for uuid in (UUID, "1"))
     assert noted.collectable and other.collectable
-    assert "not ejected properly" in str(noted.note) and "(ext4)" in str(noted.note)
+    assert NOTED[how] in str(noted.note)
     assert other.note is None
 
 
