@@ -61,6 +61,10 @@ def _round(corpus: corpora.Corpus, scratch: Path, names: set[str]) -> dict[str, 
     return results
 
 
+def _sizes(rounds: list[dict[str, dict[str, Run | int]]], name: str) -> list[int]:
+    return [size for result in rounds if isinstance(size := result["repository"][name], int)]
+
+
 def _table(
     corpus: corpora.Corpus,
     rounds: list[dict[str, dict[str, Run | int]]],
@@ -97,11 +101,12 @@ def _table(
         lines.append(f"| {work} | " + " | ".join(cells + ratios) + " |")
     if "repository" not in rounds[-1]:
         return lines
-    sizes = {name: rounds[-1]["repository"][name] for name in names}
-    ours = sizes["kurabako"]
-    assert isinstance(ours, int)
-    cells = [f"{size / 1e6:.1f} MB" for size in sizes.values() if isinstance(size, int)]
-    shares = [f"{ours / size:.3f} (size)" for peer in peers if isinstance(size := sizes[peer], int)]
+    sizes = {name: statistics.median(_sizes(rounds, name)) for name in names}
+    cells = [f"{size / 1e6:.1f} MB" for size in sizes.values()]
+    shares = []
+    for peer in peers:
+        pairs = zip(_sizes(rounds, "kurabako"), _sizes(rounds, peer), strict=True)
+        shares.append(f"{statistics.median(own / size for own, size in pairs):.3f} (size)")
     lines.append("| repository size | " + " | ".join(cells + shares) + " |")
     return lines
 
